@@ -1,0 +1,183 @@
+# raftexample in C: one flat Makefile. Everything it makes is under $(BUILD).
+#
+#   make                  the daemon, build/raftexample
+#   make test             unit tests of every layer, and the cluster in one process
+#   make check-asan       the same under ASan and UBSan
+#   make check-integration   real processes, real sockets
+#   make lint             layers, purity of the core, format, file sizes
+#   make fmt              format the sources in place
+#   make install          PREFIX=/usr/local BINDIR DESTDIR; make uninstall
+#
+# V=1 shows the commands, WERROR=1 makes warnings errors, BUILD= moves the
+# output. CC, CFLAGS, CPPFLAGS and LDFLAGS are yours.
+
+BUILD      ?= build
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+CFLAGS     ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+PROTOC_C   ?= protoc-c
+CLANG_FORMAT ?= clang-format
+ifeq ($(V),1)
+Q :=
+else
+Q := @
+endif
+
+VERSION := 0.1.0
+
+RX_CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE -DRAFTEXAMPLE_VERSION='"$(VERSION)"'
+RX_CFLAGS   := -std=gnu11 -Wall -Wextra -Wshadow -Wconversion \
+               -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
+               -fno-strict-aliasing -fPIE
+RX_LDFLAGS  := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+ifeq ($(WERROR),1)
+RX_CFLAGS += -Werror
+endif
+# Hardening of the release build; a sanitizer brings its own.
+ifeq ($(SANITIZE),)
+RX_CFLAGS += -fstack-protector-strong -fstack-clash-protection
+ifneq ($(findstring -O,$(CFLAGS)),)
+RX_CPPFLAGS += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
+ifeq ($(shell uname -m),x86_64)
+RX_CFLAGS += -fcf-protection=full
+endif
+else
+RX_CFLAGS  += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
+              -fno-omit-frame-pointer
+RX_LDFLAGS += -fsanitize=$(SANITIZE)
+endif
+
+UV_CFLAGS     := $(shell $(PKG_CONFIG) --cflags libuv)
+UV_LIBS       := $(shell $(PKG_CONFIG) --libs libuv)
+PBC_CFLAGS    := $(shell $(PKG_CONFIG) --cflags libprotobuf-c)
+PBC_LIBS      := $(shell $(PKG_CONFIG) --libs libprotobuf-c)
+CMOCKA_CFLAGS := $(shell $(PKG_CONFIG) --cflags cmocka)
+CMOCKA_LIBS   := $(shell $(PKG_CONFIG) --libs cmocka)
+
+ifeq ($(shell $(PKG_CONFIG) --exists libllhttp && echo yes),yes)
+LLHTTP_CFLAGS := $(shell $(PKG_CONFIG) --cflags libllhttp)
+LLHTTP_LIBS   := $(shell $(PKG_CONFIG) --libs libllhttp)
+else # sources only: build them, with their own warnings off
+LLHTTP_SRC     ?= /usr/share/llhttp
+LLHTTP_INCLUDE ?= /usr/share/include/llhttp
+LLHTTP_CFLAGS  := -isystem $(LLHTTP_INCLUDE)
+LLHTTP_OBJS    := $(addprefix $(BUILD)/llhttp/,api.o http.o llhttp.o)
+endif
+
+# --- layers: one archive each; a test links only what it may know -----------
+
+LAYERS := base proto os raft kv wal snap net transport httpapi server
+
+DIR_base := src/base
+DIR_proto := proto
+DIR_os := src/os
+DIR_raft := src/raft
+DIR_kv := src/kv
+DIR_wal := wal
+DIR_snap := snap
+DIR_net := src/net
+DIR_transport := transport
+DIR_httpapi := httpapi
+DIR_server := src/server
+
+# What stands below each layer, in link order.
+BELOW_base :=
+BELOW_proto := base
+BELOW_os := base
+BELOW_raft := proto base
+BELOW_kv := base
+BELOW_wal := os proto base
+BELOW_snap := os proto base
+BELOW_net := base
+BELOW_transport := net proto base
+BELOW_httpapi := net base
+BELOW_server := raft kv wal snap os proto base
+
+# Composition root and main are not in an archive: they are the program.
+PROGRAM_SRCS := src/server/main.c src/server/server.c
+
+# The libraries that a layer's objects need.
+CFLAGS_proto := $(PBC_CFLAGS)
+CFLAGS_net := $(UV_CFLAGS) $(LLHTTP_CFLAGS)
+CFLAGS_transport := $(UV_CFLAGS) $(LLHTTP_CFLAGS)
+CFLAGS_httpapi := $(UV_CFLAGS) $(LLHTTP_CFLAGS)
+
+PBC_SRCS := $(patsubst proto/%.proto,$(BUILD)/proto/%.pb-c.c,$(wildcard proto/*.proto))
+PBC_OBJS := $(PBC_SRCS:.c=.o)
+
+all: $(BUILD)/raftexample
+
+define layer
+SRCS_$(1) := $$(filter-out $(PROGRAM_SRCS),$$(wildcard $(DIR_$(1))/*.c))
+OBJS_$(1) := $$(SRCS_$(1):%.c=$(BUILD)/%.o)
+$(BUILD)/lib$(1).a: $$(OBJS_$(1)) $(if $(filter proto,$(1)),$(PBC_OBJS)) $(if $(filter net,$(1)),$(LLHTTP_OBJS))
+	@rm -f $$@
+	$$(Q)$(AR) rcs $$@ $$^
+$$(OBJS_$(1)): LAYER_CFLAGS := $(CFLAGS_$(1))
+TESTS_$(1) := $$(patsubst tests/unit/$(1)/%.c,$(BUILD)/tests/unit/$(1)/%,$$(wildcard tests/unit/$(1)/test_*.c))
+$$(TESTS_$(1)): $(BUILD)/lib$(1).a $(BELOW_$(1):%=$(BUILD)/lib%.a)
+$$(TESTS_$(1)): LAYER_CFLAGS := $(CFLAGS_$(1))
+TESTS += $$(TESTS_$(1))
+endef
+$(foreach l,$(LAYERS),$(eval $(call layer,$(l))))
+
+ARCHIVES := $(foreach l,transport httpapi server net raft kv wal snap os proto base,$(BUILD)/lib$(l).a)
+PROGRAM_OBJS := $(PROGRAM_SRCS:%.c=$(BUILD)/%.o)
+$(PROGRAM_OBJS): LAYER_CFLAGS := $(UV_CFLAGS) $(LLHTTP_CFLAGS)
+LIBS := $(UV_LIBS) $(LLHTTP_LIBS) $(PBC_LIBS)
+
+$(BUILD)/raftexample: $(PROGRAM_OBJS) $(ARCHIVES)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ \
+	    $(PROGRAM_OBJS) $(ARCHIVES) $(LIBS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(LAYER_CFLAGS) \
+	    $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Generated code keeps its generator's warnings to itself.
+$(BUILD)/proto/%.pb-c.c $(BUILD)/proto/%.pb-c.h: proto/%.proto
+	@mkdir -p $(@D)
+	@echo "  PROTOC  $<"
+	$(Q)$(PROTOC_C) --c_out=$(BUILD) $<
+$(BUILD)/proto/%.pb-c.o: $(BUILD)/proto/%.pb-c.c
+	$(Q)$(CC) $(CPPFLAGS) -I$(BUILD) $(PBC_CFLAGS) $(CFLAGS) -fPIE -w -c -o $@ $<
+$(OBJS_proto): | $(PBC_SRCS)
+.SECONDARY: $(PBC_SRCS)
+
+$(BUILD)/llhttp/%.o: $(LLHTTP_SRC)/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(LLHTTP_CFLAGS) $(CFLAGS) -fPIE -w -c -o $@ $<
+
+# --- tests --------------------------------------------------------------------
+
+TESTLIB_SRCS := $(wildcard tests/lib/*.c)
+TESTLIB_OBJS := $(TESTLIB_SRCS:%.c=$(BUILD)/%.o)
+$(BUILD)/libtest.a: $(TESTLIB_OBJS)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+# A program of tests/unit links libtest.a first, then its own layer and those
+# below it, in the order of its prerequisites.
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtest.a
+	@mkdir -p $(@D)
+	@echo "  TEST    $<"
+	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(LAYER_CFLAGS) \
+	    $(CMOCKA_CFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) $(RX_LDFLAGS) \
+	    -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	    $(if $(filter net transport httpapi,$(word 3,$(subst /, ,$(subst tests/,,$<)))),$(UV_LIBS) $(LLHTTP_LIBS)) \
+	    $(UV_LIBS) $(LLHTTP_LIBS) $(PBC_LIBS) $(CMOCKA_LIBS)
+
+test: $(TESTS)
+	$(Q)scripts/run-tests $(TESTS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all test clean

@@ -1,0 +1,24 @@
+/* The wrapper of a snapshot file: etcd's snappb { crc, data }.
+ *
+ * Counterpart: etcd server/etcdserver/api/snap/snappb. */
+
+#ifndef PROTO_SNAPPB_H
+#define PROTO_SNAPPB_H
+
+#include "src/base/common.h"
+#include "src/base/err.h"
+
+struct snappb_snapshot {
+    uint32_t crc; /* CRC-32C of data */
+    struct bytes data;
+};
+
+/* Bytes before the data of a file with `data_len` bytes of it. */
+#define SNAPPB_HEAD_MAX 20
+size_t snappb_head_size(uint32_t crc, size_t data_len);
+uint8_t *snappb_head_encode(uint8_t *p, uint32_t crc, size_t data_len);
+
+/* `data` points into `in`. ERR_MALFORMED if it does not parse. */
+MUST_CHECK int snappb_decode(struct bytes in, struct snappb_snapshot *out);
+
+#endif /* PROTO_SNAPPB_H */

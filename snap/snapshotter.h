@@ -1,0 +1,57 @@
+/* Snapshot files: the durable copy of the state machine.
+ *
+ * The folder snap/ saves a raft_snapshot atomically under the name
+ * TERM-INDEX.snap and loads the newest valid one, in etcd's format
+ * (formats-snapshot.md). A snapshot counts only once the WAL has its marker;
+ * that is the caller's duty, and the order is: file first, marker second
+ * [reliability 3.1].
+ *
+ * Counterpart: etcd server/etcdserver/api/snap.
+ * Differs: temporary name, rename and directory sync; a file that fails its
+ * check is renamed .broken only while loading, with an ERROR line; name and
+ * content are compared; old files are purged. */
+
+#ifndef SNAP_SNAPSHOTTER_H
+#define SNAP_SNAPSHOTTER_H
+
+#include "proto/raftpb.h"
+#include "src/base/err.h"
+#include "src/os/vfs.h"
+
+struct logger;
+
+struct snapshotter {
+    struct vfs *fs;          /* borrowed */
+    const struct logger *lg; /* borrowed, may be NULL */
+    char *dir;               /* owned */
+};
+
+/* No I/O; `dir` is copied. */
+void snapshotter_init(struct snapshotter *s, struct vfs *fs, const char *dir,
+                      const struct logger *lg);
+void snapshotter_release(struct snapshotter *s);
+
+/* Make the directory if it is missing (durably, parent synced) and remove
+ * temporary files that a crash left. */
+MUST_CHECK int snapshotter_open(struct snapshotter *s, struct errmsg *em);
+
+/* Write `snap` (not empty) to a temporary name, sync, rename, sync the
+ * directory. On failure the temporary file is removed and -errno returned;
+ * whatever was there before is as it was. */
+MUST_CHECK int snapshotter_save(struct snapshotter *s,
+                                const struct raft_snapshot *snap,
+                                struct errmsg *em);
+
+/* Load the file of exactly this term and index into *out (count 1).
+ *   ERR_NO_SNAPSHOT  there is no such file
+ *   ERR_DAMAGED      it fails a check; it is renamed to NAME.broken
+ *   -errno */
+MUST_CHECK int snapshotter_load(struct snapshotter *s, uint64_t term,
+                                uint64_t index, struct raft_snapshot **out,
+                                struct errmsg *em);
+
+/* Delete the oldest files beyond the `keep` newest at or below `index`, by
+ * (term, index). Failures are logged, not returned: nothing depends on it. */
+void snapshotter_purge(struct snapshotter *s, uint64_t index, size_t keep);
+
+#endif /* SNAP_SNAPSHOTTER_H */

@@ -1,0 +1,16 @@
+/* CRC-32C (Castagnoli, reflected 0x82F63B78), as a running value.
+ *
+ * crc32c(0, "123456789", 9) is 0xe3069283. With SSE4.2 the processor's own
+ * instruction is used; the result is the same.
+ *
+ * Counterpart: Go's hash/crc32 with the Castagnoli table; etcd pkg/crc. */
+
+#ifndef SRC_BASE_CRC32C_H
+#define SRC_BASE_CRC32C_H
+
+#include "src/base/common.h"
+
+/* Continue `crc` (0 to begin) over `len` bytes. */
+uint32_t crc32c(uint32_t crc, const void *data, size_t len);
+
+#endif /* SRC_BASE_CRC32C_H */

@@ -1,0 +1,96 @@
+/* The only door to the core.
+ *
+ * A rawnode is not thread-safe: one thread makes all calls. It follows Ready,
+ * work, Advance (raft.h); messages may be stepped in between.
+ *
+ * Counterpart: etcd-io/raft rawnode.go. Differs: the Node wrapper and its
+ * goroutines have no counterpart, the event loop does their work. */
+
+#ifndef SRC_RAFT_RAWNODE_H
+#define SRC_RAFT_RAWNODE_H
+
+#include "src/raft/raft.h"
+
+struct rawnode; /* opaque */
+
+/* A node over `cfg->storage` as it is now: new, restarted or joining. A bad
+ * configuration is fatal [raft-core 2.2]. Owned by the caller. */
+struct rawnode *rawnode_new(const struct raft_config *cfg);
+void rawnode_free(struct rawnode *rn); /* NULL: no-op */
+
+/* Start a new group: append one AddNode per peer at term 1 and mark them
+ * committed [raft-core NEW-4]. Once, on empty storage.
+ *   ERR_BOOTSTRAP_NO_PEERS, ERR_BOOTSTRAP_NONEMPTY */
+MUST_CHECK int rawnode_bootstrap(struct rawnode *rn,
+                                 const struct raft_peer *peers, size_t n);
+
+void rawnode_tick(struct rawnode *rn);
+
+/* Start an election now, if the node may. */
+int rawnode_campaign(struct rawnode *rn);
+
+/* Append `data` to the log, here or at the leader. The entry is taken over
+ * without a copy: one reference moves in, term and index must be 0.
+ *   ERR_PROPOSAL_DROPPED  refused; it is in no log */
+MUST_CHECK int rawnode_propose(struct rawnode *rn, struct raft_entry *entry);
+
+/* Propose several entries as one message; all or none [raft-core PR-3]. */
+MUST_CHECK int rawnode_propose_batch(struct rawnode *rn,
+                                     struct raft_entry *const *entries,
+                                     size_t n);
+
+/* As an entry of type RAFT_ENTRY_CONF_CHANGE / _V2. A change that may not be
+ * made now is replaced by an empty entry, without an error [CC-21]: ask
+ * rawnode_conf_change_pending first. */
+MUST_CHECK int rawnode_propose_conf_change(struct rawnode *rn,
+                                           const struct conf_change *cc);
+MUST_CHECK int rawnode_propose_conf_change_v2(struct rawnode *rn,
+                                              const struct conf_change_v2 *cc);
+
+/* On the leader: whether a configuration change may still be unapplied, so
+ * that another one would be refused [CC-20]. False elsewhere. */
+bool rawnode_conf_change_pending(const struct rawnode *rn);
+
+/* A committed change takes effect. *cs is the new configuration, owned by the
+ * caller (conf_state_release). A node_id of 0 changes nothing. */
+void rawnode_apply_conf_change(struct rawnode *rn, const struct conf_change *cc,
+                               struct conf_state *cs);
+void rawnode_apply_conf_change_v2(struct rawnode *rn,
+                                  const struct conf_change_v2 *cc,
+                                  struct conf_state *cs);
+
+/* Handle a message from another node. `m` is borrowed, not changed; entries
+ * and snapshot are shared.
+ *   ERR_STEP_LOCAL_MSG, ERR_STEP_PEER_NOT_FOUND, ERR_PROPOSAL_DROPPED */
+MUST_CHECK int rawnode_step(struct rawnode *rn, const struct raft_message *m);
+
+bool rawnode_has_ready(const struct rawnode *rn);
+
+/* Build and accept a Ready; *rd is borrowed until rawnode_advance. */
+void rawnode_ready(struct rawnode *rn, struct raft_ready *rd);
+
+/* The work of the last Ready is done [raft-core 22.3]. */
+void rawnode_advance(struct rawnode *rn);
+
+/* Local reports; ids that are no members are ignored. */
+void rawnode_report_unreachable(struct rawnode *rn, uint64_t id);
+void rawnode_report_snapshot(struct rawnode *rn, uint64_t id,
+                             enum snapshot_status status);
+void rawnode_transfer_leader(struct rawnode *rn, uint64_t transferee);
+int rawnode_forget_leader(struct rawnode *rn);
+
+/* Ask for a ReadIndex; the answer comes as a read_state with this context, or
+ * never. `ctx` must be unique and non-empty, at most RAFT_CONTEXT_MAX bytes. */
+void rawnode_read_index(struct rawnode *rn, struct bytes ctx);
+
+/* Cheap looks at the node. */
+void rawnode_basic_status(const struct rawnode *rn, struct soft_state *soft,
+                          struct hard_state *hard, uint64_t *applied);
+
+/* *st is filled; release it with raft_status_release. */
+void rawnode_status(const struct rawnode *rn, struct raft_status *st);
+
+/* The configuration in force; *cs is a copy owned by the caller. */
+void rawnode_conf_state(const struct rawnode *rn, struct conf_state *cs);
+
+#endif /* SRC_RAFT_RAWNODE_H */
