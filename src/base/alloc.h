@@ -10,7 +10,8 @@
 
 #include "src/base/common.h"
 
-/* `size` bytes, uninitialised. A size of 0 gives a pointer that can be freed. */
+/* `size` bytes, uninitialised. A size of 0 gives a pointer that can be freed.
+ */
 void *xmalloc(size_t size);
 
 /* `n * size` bytes of zeros; an overflow of the product aborts. */

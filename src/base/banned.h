@@ -13,7 +13,13 @@
 #include <string.h>
 #include <time.h>
 
+/* clang with _FORTIFY_SOURCE has these as macros, and warns if a macro is
+ * poisoned. */
+#undef sprintf
+#undef vsprintf
+
+/* `random` is missing on purpose: uv.h lists its request types by that name. */
 #pragma GCC poison strcpy strcat sprintf vsprintf strncpy strncat gets
-#pragma GCC poison atoi atol atoll rand srand random srandom drand48
+#pragma GCC poison atoi atol atoll rand srand srandom drand48
 
 #endif /* SRC_BASE_BANNED_H */

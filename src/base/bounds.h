@@ -16,47 +16,47 @@
 #define GiB (1024 * MiB)
 
 /* --- clients (http-api.md 1) --- */
-#define HTTP_REQUEST_LINE_MAX   (8 * KiB)
-#define HTTP_HEADERS_MAX        (16 * KiB) /* all field lines together */
-#define HTTP_FIELDS_MAX         100
-#define HTTP_BLANK_LINES_MAX    4   /* before a request line */
-#define HTTP_PIPELINE_MAX       256 /* requests without an answer yet */
-#define HTTP_WRITE_QUEUE_MAX    (4 * MiB) /* then reading stops */
-#define HTTP_HEADER_TIMEOUT_MS  10000
-#define HTTP_BODY_TIMEOUT_MS    30000
-#define HTTP_IDLE_TIMEOUT_MS    300000
-#define HTTP_WRITE_TIMEOUT_MS   30000 /* without a byte taken by the client */
-#define VALUE_SIZE_DEFAULT      (1536 * KiB)
-#define VALUE_SIZE_LIMIT        (64 * MiB) /* largest --max-value-size */
-#define KEY_SIZE_MAX            HTTP_REQUEST_LINE_MAX
-#define MEMBER_URL_MAX          1024 /* bytes of a POST body that is a URL */
-#define FD_RESERVE              64   /* descriptors kept for files and peers */
+#define HTTP_REQUEST_LINE_MAX  (8 * KiB)
+#define HTTP_HEADERS_MAX       (16 * KiB) /* all field lines together */
+#define HTTP_FIELDS_MAX        100
+#define HTTP_BLANK_LINES_MAX   4         /* before a request line */
+#define HTTP_PIPELINE_MAX      256       /* requests without an answer yet */
+#define HTTP_WRITE_QUEUE_MAX   (4 * MiB) /* then reading stops */
+#define HTTP_HEADER_TIMEOUT_MS 10000
+#define HTTP_BODY_TIMEOUT_MS   30000
+#define HTTP_IDLE_TIMEOUT_MS   300000
+#define HTTP_WRITE_TIMEOUT_MS  30000 /* without a byte taken by the client */
+#define VALUE_SIZE_DEFAULT     (1536 * KiB)
+#define VALUE_SIZE_LIMIT       (64 * MiB) /* largest --max-value-size */
+#define KEY_SIZE_MAX           HTTP_REQUEST_LINE_MAX
+#define MEMBER_URL_MAX         1024 /* bytes of a POST body that is a URL */
+#define FD_RESERVE             64   /* descriptors kept for files and peers */
 
 /* --- one log entry --- */
 /* Key, value and what gob adds around them. */
-#define PAYLOAD_SIZE_MAX        (VALUE_SIZE_LIMIT + KEY_SIZE_MAX + 256)
-#define ENTRY_SIZE_MAX          (PAYLOAD_SIZE_MAX + 64)
+#define PAYLOAD_SIZE_MAX (VALUE_SIZE_LIMIT + KEY_SIZE_MAX + 256)
+#define ENTRY_SIZE_MAX   (PAYLOAD_SIZE_MAX + 64)
 static_assert(PAYLOAD_SIZE_MAX > VALUE_SIZE_LIMIT + KEY_SIZE_MAX + 128,
               "a payload holds the largest key and value");
 
 /* --- raft (formats-raftexample.md 2) --- */
-#define RAFT_MAX_SIZE_PER_MSG       (1 * MiB) /* entries of one MsgApp */
-#define RAFT_MAX_INFLIGHT_MSGS      256
-#define RAFT_MAX_UNCOMMITTED_BYTES  (256 * MiB)
-#define RAFT_MAX_COMMITTED_BYTES    (64 * MiB) /* handed out per Ready */
-#define MEMBERS_MAX                 1024       /* ids in a ConfState */
-#define PENDING_PROPOSALS_MAX       65536
-#define PENDING_PROPOSAL_BYTES_MAX  (256 * MiB)
-#define PENDING_READS_MAX           65536
-#define PARKED_CONF_CHANGES_MAX     64
+#define RAFT_MAX_SIZE_PER_MSG      (1 * MiB) /* entries of one MsgApp */
+#define RAFT_MAX_INFLIGHT_MSGS     256
+#define RAFT_MAX_UNCOMMITTED_BYTES (256 * MiB)
+#define RAFT_MAX_COMMITTED_BYTES   (64 * MiB) /* handed out per Ready */
+#define MEMBERS_MAX                1024       /* ids in a ConfState */
+#define PENDING_PROPOSALS_MAX      65536
+#define PENDING_PROPOSAL_BYTES_MAX (256 * MiB)
+#define PENDING_READS_MAX          65536
+#define PARKED_CONF_CHANGES_MAX    64
 
 /* --- peers (formats-transport.md) --- */
-#define PEER_MESSAGE_MAX     (512 * MiB) /* as etcd: one framed message */
-#define PEER_APPEND_ENTRIES_MAX 1000000  /* entries of one type 1 frame */
-#define PEER_QUEUE_BYTES_MAX (64 * MiB)  /* not yet taken by the socket */
-#define PEER_QUEUE_MSGS_MAX  4096
-#define PEER_CONNS_MAX       256 /* accepted on the peer port */
-#define PEER_SNAPSHOT_MAX    (4 * GiB - 1)
+#define PEER_MESSAGE_MAX        (512 * MiB) /* as etcd: one framed message */
+#define PEER_APPEND_ENTRIES_MAX 1000000     /* entries of one type 1 frame */
+#define PEER_QUEUE_BYTES_MAX    (64 * MiB)  /* not yet taken by the socket */
+#define PEER_QUEUE_MSGS_MAX     4096
+#define PEER_CONNS_MAX          256 /* accepted on the peer port */
+#define PEER_SNAPSHOT_MAX       (4 * GiB - 1)
 
 /* --- disk (formats-wal.md) --- */
 #define WAL_SEGMENT_BYTES_DEFAULT 64000000

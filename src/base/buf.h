@@ -42,7 +42,7 @@ int buf_append(struct buf *b, const void *p, size_t n);
 int buf_append_byte(struct buf *b, uint8_t c);
 int buf_append_str(struct buf *b, const char *s);
 int buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-int buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+int buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 
 /* Drop `n` bytes from the front. */
 void buf_consume(struct buf *b, size_t n);

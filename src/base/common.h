@@ -22,8 +22,7 @@ NORETURN void assert_fail(const char *file, int line, const char *what);
 
 /* A broken invariant stops the node, in release builds too: a wrong node must
  * not vote. Never on data from outside, never with side effects. */
-#define ASSERT(cond)                                                           \
-    ((cond) ? (void)0 : assert_fail(__FILE__, __LINE__, #cond))
+#define ASSERT(cond) ((cond) ? (void)0 : assert_fail(__FILE__, __LINE__, #cond))
 
 #define UNREACHABLE() assert_fail(__FILE__, __LINE__, "unreachable")
 
