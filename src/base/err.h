@@ -39,7 +39,15 @@
     X(ERR_INVALID, "invalid value")                                            \
     X(ERR_STOPPED, "stopped")                                                  \
     X(ERR_TIMED_OUT, "timed out")                                              \
-    X(ERR_REFUSED, "refused")
+    X(ERR_REFUSED, "refused")                                                  \
+    X(ERR_NO_LEADER, "no leader is known")                                     \
+    X(ERR_OVERLOADED, "too many requests are waiting")                         \
+    X(ERR_OUTCOME_UNKNOWN, "not seen applied in time, outcome unknown")        \
+    X(ERR_NO_MEMBER, "no such member")                                         \
+    X(ERR_MEMBER_REMOVED, "this id was removed before")                        \
+    X(ERR_MEMBER_URL_DIFFERS, "the id is a member with another URL")           \
+    X(ERR_LAST_VOTER, "the only voter cannot be removed")                      \
+    X(ERR_SELF_REMOVED, "this node has been removed from the cluster")
 
 /* Ordinals first, so that the codes count down from -10001. */
 enum err_ordinal {

@@ -1,0 +1,75 @@
+/* The replicated state: the map, and who the members are.
+ *
+ * src/kv is the state machine. It applies what the log says, answers lookups,
+ * and turns itself into a snapshot's content and back; it knows no raft, no
+ * network and no time, and does the same on every node.
+ *
+ * Counterpart: etcd contrib/raftexample kvstore.go.
+ * Differs: values are bytes, not text; the members' URLs are part of the
+ * state; ids that were removed are remembered for the life of the store. */
+
+#ifndef SRC_KV_KVSTORE_H
+#define SRC_KV_KVSTORE_H
+
+#include "src/base/common.h"
+#include "src/base/err.h"
+
+struct buf;
+struct kvstore; /* opaque */
+
+/* A member whose URL is known. `url` is borrowed from the store until the next
+ * change of its members. */
+struct kv_member {
+    uint64_t id;
+    const char *url;
+};
+
+struct kvstore *kvstore_new(void);
+void kvstore_free(struct kvstore *s); /* NULL: no-op */
+
+/* --- the map --- */
+
+/* map[key] = value; both are copied. */
+void kvstore_set(struct kvstore *s, struct bytes key, struct bytes value);
+
+/* Whether the key is there; *value is borrowed until the next change. An empty
+ * value is present with len 0. */
+bool kvstore_get(const struct kvstore *s, struct bytes key,
+                 struct bytes *value);
+
+size_t kvstore_len(const struct kvstore *s);
+
+/* --- members --- */
+
+/* Remember the URL of a member (copied; NULL: known to be a member, URL not
+ * known). The id is no longer counted as removed. */
+void kvstore_set_member(struct kvstore *s, uint64_t id, const char *url);
+
+/* Forget the member and remember that the id was removed. */
+void kvstore_remove_member(struct kvstore *s, uint64_t id);
+
+/* The URL, or NULL where the id is no member or has none. Borrowed. */
+const char *kvstore_member_url(const struct kvstore *s, uint64_t id);
+
+bool kvstore_has_member(const struct kvstore *s, uint64_t id);
+bool kvstore_was_removed(const struct kvstore *s, uint64_t id);
+
+/* The i-th member by ascending id, i < kvstore_n_members. */
+size_t kvstore_n_members(const struct kvstore *s);
+struct kv_member kvstore_member(const struct kvstore *s, size_t i);
+
+/* --- snapshots --- */
+
+/* Append the map as the JSON object of formats-snapshot.md section 4 to `b`:
+ * keys sorted by their bytes, so that equal states give equal bytes. Members
+ * are not in it; they travel in the snapshot's metadata.
+ * ERR_TOO_LARGE if `b` has no room. */
+MUST_CHECK int kvstore_snapshot(const struct kvstore *s, struct buf *b);
+
+/* Replace the map by the content of `image`; members and removed ids are
+ * forgotten, the caller sets the members anew. On error (ERR_MALFORMED) the
+ * store is unchanged, `em` says where. */
+MUST_CHECK int kvstore_restore(struct kvstore *s, struct bytes image,
+                               struct errmsg *em);
+
+#endif /* SRC_KV_KVSTORE_H */

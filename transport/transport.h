@@ -1,0 +1,105 @@
+/* The peer protocol: raft messages to and from the other members.
+ *
+ * The folder transport/ speaks etcd's rafthttp (formats-transport.md), both
+ * ends: per peer two long-lived streams that the receiver of messages dials, a
+ * pipeline of POSTs for what has no stream and for snapshots, and probing. It
+ * carries messages; what they mean is the handler's business.
+ *
+ * Nothing here blocks and every queue is bounded: when a peer does not take
+ * messages they are dropped and reported, and raft sends again.
+ *
+ * Counterpart: etcd server/etcdserver/api/rafthttp.
+ * Differs: redial backs off (100 ms doubling to 2 s, with jitter) when a peer
+ * refuses; dead streams are noticed after 5 s; impossible messages are refused
+ * before the core sees them. */
+
+#ifndef TRANSPORT_TRANSPORT_H
+#define TRANSPORT_TRANSPORT_H
+
+#include "proto/raftpb.h"
+#include "src/base/common.h"
+#include "src/base/err.h"
+#include "src/net/addr.h"
+
+struct buf;
+struct http_net;
+struct logger;
+struct transport; /* opaque */
+
+/* What the transport needs of its user. */
+struct transport_handler {
+    void *ctx;
+    /* A message arrived; `m` is borrowed, entries and snapshot are shared. An
+     * error answers a POST with 500. */
+    int (*process)(void *ctx, const struct raft_message *m);
+    /* A message to `id` could not be delivered. */
+    void (*report_unreachable)(void *ctx, uint64_t id);
+    /* The MsgSnap to `id` was taken by it, or failed. */
+    void (*report_snapshot)(void *ctx, uint64_t id, bool ok);
+    /* Whether this id was removed from the cluster: its streams get 410. */
+    bool (*is_id_removed)(void *ctx, uint64_t id);
+    /* A peer says (410) that this node was removed. */
+    void (*self_removed)(void *ctx, uint64_t told_by);
+    /* A GET on the peer port outside /raft ("/health", ...): append the body
+     * to `body`, set the content type (static) and return the status; 404 for
+     * a page that does not exist. */
+    int (*page)(void *ctx, struct bytes path, struct buf *body,
+                const char **content_type);
+};
+
+struct transport_options {
+    struct http_net *net;             /* borrowed */
+    const struct logger *lg;          /* borrowed */
+    uint64_t id;                      /* own id */
+    uint64_t cluster_id;              /* raftexample's is 0x1000 */
+    struct addr listen;               /* own peer address */
+    uint64_t seed;                    /* of the jitter */
+    struct transport_handler handler; /* copied */
+};
+
+/* Listen on the peer port. No peer is known yet. *out is owned by the caller:
+ * transport_close. Errors as http_listener_open. */
+MUST_CHECK int transport_open(const struct transport_options *o,
+                              struct transport **out, struct errmsg *em);
+
+/* Encode and queue `n` messages; `messages` are borrowed. Those to 0, to
+ * oneself or to unknown ids are dropped. Never fails: what has no room is
+ * dropped and reported unreachable, from the loop, not from inside. */
+void transport_send(struct transport *t, const struct raft_message *messages,
+                    size_t n);
+
+/* Begin to talk to a member; an existing one is left as it is. `url` must be
+ * one that addr_parse_url takes: ERR_INVALID otherwise, nothing is added. */
+MUST_CHECK int transport_add_peer(struct transport *t, uint64_t id,
+                                  const char *url);
+
+/* Stop talking to a member: what is queued is still written (at most 1 s),
+ * then its streams end. An unknown id is a no-op. */
+void transport_remove_peer(struct transport *t, uint64_t id);
+
+/* The member has another URL: reconnect there. Unknown ids are added. */
+MUST_CHECK int transport_update_peer(struct transport *t, uint64_t id,
+                                     const char *url);
+
+/* Once per tick of the node, for heartbeats of the links, redial and probes;
+ * `now_ms` is http_net_now_ms. */
+void transport_tick(struct transport *t);
+
+/* For the status page: whether a stream of either kind from or to this peer is
+ * up, and since when it has been silent. */
+struct transport_peer_status {
+    uint64_t id;
+    char url[ADDR_URL_MAX];
+    bool active; /* at least one stream up each way */
+    uint64_t sent_bytes;
+    uint64_t received_bytes;
+    uint64_t dropped_messages;
+};
+bool transport_peer_status(const struct transport *t, uint64_t id,
+                           struct transport_peer_status *out);
+
+/* Close the listener and all links; `cb` is called when the last handle is
+ * gone and the transport is freed. No handler call comes after this one. */
+void transport_close(struct transport *t, void (*cb)(void *ctx), void *ctx);
+
+#endif /* TRANSPORT_TRANSPORT_H */
