@@ -1,15 +1,17 @@
 /* The stable log in memory: a Storage whose disk is somebody else's.
  *
  * The application writes to its WAL first and then here, so that raft can read
- * back quickly. items[0] is a dummy that carries index and term of the position
- * before the first entry.
+ * back quickly. The first of `ents` is a dummy that carries index and term of
+ * the position before the first entry.
  *
- * Counterpart: etcd-io/raft storage.go, MemoryStorage. */
+ * Counterpart: etcd-io/raft storage.go, MemoryStorage.
+ * Differs: no mutex, one thread makes all calls. */
 
 #ifndef SRC_RAFT_MEMORY_STORAGE_H
 #define SRC_RAFT_MEMORY_STORAGE_H
 
 #include "src/base/log.h"
+#include "src/raft/entry_queue.h"
 #include "src/raft/storage.h"
 
 struct memory_storage {
@@ -17,7 +19,7 @@ struct memory_storage {
     const struct logger *lg;  /* for fatal conditions; may be NULL */
     struct hard_state hard_state;
     struct raft_snapshot *snapshot; /* never NULL; empty at first */
-    struct raft_entries ents;       /* ents.items[0] is the dummy */
+    struct entry_queue ents;        /* never empty: the first is the dummy */
 };
 
 void memory_storage_init(struct memory_storage *ms, const struct logger *lg);
