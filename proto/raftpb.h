@@ -85,8 +85,8 @@ struct raft_entries {
 
 /* Take a reference to `e` / to all of `n` / move the caller's reference in. */
 void raft_entries_push(struct raft_entries *v, struct raft_entry *e);
-void raft_entries_append(struct raft_entries *v, struct raft_entry *const *items,
-                         size_t n);
+void raft_entries_append(struct raft_entries *v,
+                         struct raft_entry *const *items, size_t n);
 void raft_entries_take(struct raft_entries *v, struct raft_entry *e);
 
 /* Drop the entries from `len` on. */
