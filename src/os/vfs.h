@@ -197,6 +197,10 @@ bool vfs_exists(struct vfs *fs, const char *path);
 /* "dir/name", owned by the caller. */
 char *vfs_join(const char *dir, const char *name);
 
+/* The directory that holds `path`: "a" for "a/b", "." for "b", "/" for "/b".
+ * Owned by the caller. */
+char *vfs_parent(const char *path);
+
 /* The names in `dir`, sorted by bytes; free with vfs_names_release. */
 struct vfs_names {
     char **names;
