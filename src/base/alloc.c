@@ -29,10 +29,12 @@ void *xmalloc(size_t size)
 
 void *xcalloc(size_t n, size_t size)
 {
-    bool nothing = n == 0 || size == 0;
-    void *p = calloc(nothing ? 1 : n, nothing ? 1 : size);
+    size_t total;
 
-    /* calloc itself refuses a product that overflows. */
+    if (__builtin_mul_overflow(n, size, &total)) {
+        out_of_memory(n, size);
+    }
+    void *p = calloc(1, total == 0 ? 1 : total);
     if (p == NULL) {
         out_of_memory(n, size);
     }

@@ -93,3 +93,8 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t len)
 {
     return ~UPDATE(~crc, data, len);
 }
+
+uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len)
+{
+    return ~update_software(~crc, data, len);
+}

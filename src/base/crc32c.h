@@ -13,4 +13,8 @@
 /* Continue `crc` (0 to begin) over `len` bytes. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 
+/* The same in plain C whatever the processor can do, so that a test can
+ * compare the two. */
+uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len);
+
 #endif /* SRC_BASE_CRC32C_H */

@@ -20,6 +20,7 @@ bool test_aborts(void (*fn)(void *ctx), void *ctx)
         _exit(0);
     }
     int status;
-    ASSERT(waitpid(pid, &status, 0) == pid);
+    pid_t waited = waitpid(pid, &status, 0);
+    ASSERT(waited == pid);
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 }

@@ -65,6 +65,13 @@ static bool accept(struct cursor *c, char wanted)
     return true;
 }
 
+static void expect(struct cursor *c, char wanted)
+{
+    bool found = accept(c, wanted);
+
+    ASSERT(found);
+}
+
 static void put_utf8(struct cursor *c, uint32_t u)
 {
     if (u < 0x80) {
@@ -125,7 +132,7 @@ static const char *get_string(struct cursor *c)
 {
     const char *start = c->out;
 
-    ASSERT(accept(c, '"'));
+    expect(c, '"');
     while (*c->in != '"') {
         ASSERT(*c->in != '\0');
         if (*c->in == '\\') {
@@ -173,11 +180,11 @@ static void parse_line(struct jsonl *j)
 {
     struct cursor c = {.in = j->line, .out = j->text};
 
-    ASSERT(accept(&c, '{'));
+    expect(&c, '{');
     while (!accept(&c, '}')) {
         ASSERT(j->n_keys < KEYS_MAX);
         j->keys[j->n_keys] = get_string(&c);
-        ASSERT(accept(&c, ':'));
+        expect(&c, ':');
         skip_space(&c);
         j->values[j->n_keys] = *c.in == '"' ? get_string(&c) : get_raw(&c);
         j->n_keys++;
