@@ -53,11 +53,11 @@ struct raft_config {
     struct raft_storage *storage; /* borrowed */
     uint64_t applied;             /* entries up to here are not handed out */
     bool async_storage_writes;
-    uint64_t max_size_per_msg; /* encoded bytes; 0: one entry */
-    uint64_t max_committed_size_per_ready;  /* 0: max_size_per_msg */
-    uint64_t max_uncommitted_entries_size;  /* payload bytes; 0: no limit */
-    size_t max_inflight_msgs;               /* > 0 */
-    uint64_t max_inflight_bytes;            /* 0: no limit */
+    uint64_t max_size_per_msg;             /* encoded bytes; 0: one entry */
+    uint64_t max_committed_size_per_ready; /* 0: max_size_per_msg */
+    uint64_t max_uncommitted_entries_size; /* payload bytes; 0: no limit */
+    size_t max_inflight_msgs;              /* > 0 */
+    uint64_t max_inflight_bytes;           /* 0: no limit */
     bool check_quorum;
     bool pre_vote;
     enum read_only_option read_only_option;

@@ -29,12 +29,14 @@ void rawnode_tick(struct rawnode *rn);
 /* Start an election now, if the node may. */
 int rawnode_campaign(struct rawnode *rn);
 
-/* Append `data` to the log, here or at the leader. The entry is taken over
- * without a copy: one reference moves in, term and index must be 0.
+/* Append `entry` to the log, here or at the leader. It is taken over without a
+ * copy: one reference moves in, also on failure; term and index must be 0. With
+ * a count of 1 it is numbered in place, a shared one is copied instead.
  *   ERR_PROPOSAL_DROPPED  refused; it is in no log */
 MUST_CHECK int rawnode_propose(struct rawnode *rn, struct raft_entry *entry);
 
-/* Propose several entries as one message; all or none [raft-core PR-3]. */
+/* Propose several entries as one message; all or none [raft-core PR-3]. One
+ * reference to each moves in, also on failure; the array stays the caller's. */
 MUST_CHECK int rawnode_propose_batch(struct rawnode *rn,
                                      struct raft_entry *const *entries,
                                      size_t n);
@@ -59,17 +61,20 @@ void rawnode_apply_conf_change_v2(struct rawnode *rn,
                                   const struct conf_change_v2 *cc,
                                   struct conf_state *cs);
 
-/* Handle a message from another node. `m` is borrowed, not changed; entries
- * and snapshot are shared.
+/* Handle a message from another node, or with asynchronous writes a response of
+ * a local thread. `m` is borrowed, not changed; entries and snapshot are
+ * shared. What no correct peer sends is ignored with a line in the log.
  *   ERR_STEP_LOCAL_MSG, ERR_STEP_PEER_NOT_FOUND, ERR_PROPOSAL_DROPPED */
 MUST_CHECK int rawnode_step(struct rawnode *rn, const struct raft_message *m);
 
 bool rawnode_has_ready(const struct rawnode *rn);
 
-/* Build and accept a Ready; *rd is borrowed until rawnode_advance. */
+/* Build and accept a Ready; what *rd points to is borrowed until
+ * rawnode_advance, with asynchronous writes until the next rawnode_ready. */
 void rawnode_ready(struct rawnode *rn, struct raft_ready *rd);
 
-/* The work of the last Ready is done [raft-core 22.3]. */
+/* The work of the last Ready is done [raft-core 22.3]. Not with asynchronous
+ * writes, where it is fatal: storage answers by messages. */
 void rawnode_advance(struct rawnode *rn);
 
 /* Local reports; ids that are no members are ignored. */
