@@ -93,7 +93,7 @@ BELOW_snap := os proto base
 BELOW_net := base
 BELOW_transport := net proto base
 BELOW_httpapi := net base
-BELOW_server := raft kv wal snap os proto base
+BELOW_server := net raft kv wal snap os proto base
 
 # Composition root and main are not in an archive: they are the program.
 PROGRAM_SRCS := src/server/main.c src/server/server.c

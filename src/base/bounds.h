@@ -20,17 +20,25 @@
 #define HTTP_HEADERS_MAX       (16 * KiB) /* all field lines together */
 #define HTTP_FIELDS_MAX        100
 #define HTTP_BLANK_LINES_MAX   4         /* before a request line */
+#define HTTP_CHUNK_DIGITS_MAX  16        /* of a chunk size */
 #define HTTP_PIPELINE_MAX      256       /* requests without an answer yet */
 #define HTTP_WRITE_QUEUE_MAX   (4 * MiB) /* then reading stops */
 #define HTTP_HEADER_TIMEOUT_MS 10000
 #define HTTP_BODY_TIMEOUT_MS   30000
 #define HTTP_IDLE_TIMEOUT_MS   300000
 #define HTTP_WRITE_TIMEOUT_MS  30000 /* without a byte taken by the client */
+#define HTTP_LINGER_MS         2000  /* for the other end to close after us */
+#define HTTP_READ_CHUNK        (64 * KiB) /* one read of a socket */
+#define HTTP_BACKLOG           1024       /* connections not yet accepted */
+#define HTTP_POOL_BUFS         64         /* idle buffers kept for reuse */
+#define HTTP_POOL_BUF_MAX      (64 * KiB) /* larger ones are freed */
+#define HTTP_POOL_EXCHANGES    1024       /* idle exchanges kept for reuse */
 #define VALUE_SIZE_DEFAULT     (1536 * KiB)
 #define VALUE_SIZE_LIMIT       (64 * MiB) /* largest --max-value-size */
 #define KEY_SIZE_MAX           HTTP_REQUEST_LINE_MAX
 #define MEMBER_URL_MAX         1024 /* bytes of a POST body that is a URL */
-#define FD_RESERVE             64   /* descriptors kept for files and peers */
+#define CLIENT_CONNS_MAX       16384
+#define FD_RESERVE             64 /* descriptors kept for files and peers */
 
 /* --- one log entry --- */
 /* Key, value and what gob adds around them. */

@@ -1,0 +1,1026 @@
+/* The Ready loop. raftnode.h has the contract, raftnode_internal.h the phases.
+ *
+ * The happy path of a PUT on the leader: raftnode_submit queues it; the next
+ * raftnode_process proposes all that is queued as one message, takes the Ready,
+ * submits its entries to storage; when they are durable the messages leave, and
+ * the leader's own acknowledgement is stepped by advance; the followers'
+ * answers come in through raftnode_step; a later Ready hands the entry out as
+ * committed, it is applied, and its request is finished.
+ *
+ * Where it can fail: no leader (the request waits, then ERR_NO_LEADER); raft
+ * refuses (ERR_PROPOSAL_DROPPED); the entry is lost on the way or overwritten
+ * by another leader (ERR_OUTCOME_UNKNOWN at the deadline); the disk fails (the
+ * node stops, nothing leaves any more). */
+
+#include "src/server/raftnode.h"
+
+#include <stdarg.h>
+
+#include "src/base/alloc.h"
+#include "src/base/bounds.h"
+#include "src/kv/command.h"
+#include "src/kv/image.h"
+#include "src/server/raftnode_internal.h"
+
+#define REQUEST_COUNTER_MASK ((UINT64_C(1) << 48) - 1)
+
+/* --- condition --- */
+
+void raftnode_fail(struct raftnode *rn, enum raftnode_condition condition,
+                   const char *fmt, ...)
+{
+    va_list ap;
+
+    if (rn->condition == RAFTNODE_FAILED ||
+        (rn->condition == RAFTNODE_REMOVED && condition == RAFTNODE_REMOVED)) {
+        return;
+    }
+    rn->condition = condition;
+    va_start(ap, fmt);
+    (void)vsnprintf(rn->why.text, sizeof(rn->why.text), fmt, ap);
+    va_end(ap);
+}
+
+enum raftnode_condition raftnode_condition(const struct raftnode *rn,
+                                           const char **why)
+{
+    *why = rn->why.text;
+    return rn->condition;
+}
+
+/* --- life --- */
+
+void raftnode_recovered_release(struct raftnode_recovered *r)
+{
+    raft_snapshot_unref(r->snapshot);
+    raft_entries_release(&r->entries);
+    *r = (struct raftnode_recovered){0};
+}
+
+static void copy_cluster(struct raftnode *rn, const struct raftnode_config *cfg)
+{
+    rn->n_cluster = cfg->n_peers;
+    rn->cluster = xcalloc(cfg->n_peers + 1, sizeof(*rn->cluster));
+    for (size_t i = 0; i < cfg->n_peers; i++) {
+        rn->cluster[i] = (struct raftnode_peer){cfg->peers[i].id,
+                                                xstrdup(cfg->peers[i].url)};
+    }
+}
+
+static struct raftnode *alloc_node(const struct raftnode_config *cfg)
+{
+    struct raftnode *rn = xcalloc(1, sizeof(*rn));
+
+    rn->id = cfg->id;
+    rn->lg = cfg->lg;
+    rn->peers = cfg->peers_seam;
+    rn->disk = cfg->storage_seam;
+    rn->snapshot_count = cfg->snapshot_count;
+    rn->catchup_entries = cfg->snapshot_catchup_entries;
+    rn->timeout_ticks = cfg->request_timeout_ticks;
+    rn->read_retry_ticks = (uint64_t)cfg->election_ticks;
+    rn->next_request = cfg->id_base & REQUEST_COUNTER_MASK;
+    rn->store = kvstore_new();
+    copy_cluster(rn, cfg);
+    memory_storage_init(&rn->log, cfg->lg);
+    proposals_init(&rn->proposals);
+    reads_init(&rn->reads, cfg->id, cfg->id_base);
+    list_init(&rn->due);
+    list_init(&rn->parked);
+    return rn;
+}
+
+/* The stable log as the disk has it. */
+static int load_log(struct raftnode *rn, struct raftnode_recovered *found,
+                    struct errmsg *em)
+{
+    int rc;
+
+    if (found->snapshot != NULL) {
+        rc = memory_storage_apply_snapshot(&rn->log, found->snapshot);
+        ASSERT(rc == 0);
+        rc = apply_snapshot(rn, found->snapshot, em);
+        if (rc < 0) {
+            return errmsg_prefix(em, rc, "snapshot at index %" PRIu64,
+                                 found->snapshot->index);
+        }
+    }
+    memory_storage_set_hard_state(&rn->log, &found->hard_state);
+    memory_storage_append(&rn->log, found->entries.items, found->entries.len);
+    return 0;
+}
+
+static struct rawnode *make_rawnode(struct raftnode *rn,
+                                    const struct raftnode_config *cfg)
+{
+    struct raft_config rc = {
+        .id = cfg->id,
+        .election_ticks = cfg->election_ticks,
+        .heartbeat_ticks = cfg->heartbeat_ticks,
+        .storage = &rn->log.base,
+        .applied = rn->applied,
+        .max_size_per_msg = RAFT_MAX_SIZE_PER_MSG,
+        .max_committed_size_per_ready = RAFT_MAX_COMMITTED_BYTES,
+        .max_uncommitted_entries_size = RAFT_MAX_UNCOMMITTED_BYTES,
+        .max_inflight_msgs = RAFT_MAX_INFLIGHT_MSGS,
+        .check_quorum = true,
+        .pre_vote = true,
+        .read_only_option = READ_ONLY_SAFE,
+        .lg = cfg->lg,
+        .step_down_on_removal = true,
+        .seed = cfg->seed,
+    };
+
+    return rawnode_new(&rc);
+}
+
+/* Every founding member makes the same log by itself: one AddNode per id, term
+ * 1, no context (formats-transport.md 10). */
+static void found_cluster(struct raftnode *rn)
+{
+    struct raft_peer *peers = xcalloc(rn->n_cluster, sizeof(*peers));
+    int rc;
+
+    for (size_t i = 0; i < rn->n_cluster; i++) {
+        peers[i].id = rn->cluster[i].id;
+    }
+    rc = rawnode_bootstrap(rn->raw, peers, rn->n_cluster);
+    ASSERT(rc == 0);
+    xfree(peers);
+    log_info(rn->lg, "founding a cluster of %zu members", rn->n_cluster);
+}
+
+int raftnode_new(const struct raftnode_config *cfg,
+                 struct raftnode_recovered *found, struct raftnode **out,
+                 struct errmsg *em)
+{
+    struct raftnode *rn = alloc_node(cfg);
+    bool is_new = found->is_new;
+    int rc;
+
+    rc = load_log(rn, found, em);
+    raftnode_recovered_release(found);
+    if (rc < 0) {
+        raftnode_free(rn);
+        return rc;
+    }
+    rn->raw = make_rawnode(rn, cfg);
+    rawnode_basic_status(rn->raw, &rn->soft, &(struct hard_state){0},
+                         &(uint64_t){0});
+    if (is_new && !cfg->join) {
+        found_cluster(rn);
+    }
+    if (rn->applied == 0) {
+        /* No snapshot says who the members are: begin with --cluster, the log
+         * will tell of changes. */
+        for (size_t i = 0; i < rn->n_cluster; i++) {
+            if (rn->cluster[i].id != rn->id) {
+                rn->peers.add(rn->peers.ctx, rn->cluster[i].id,
+                              rn->cluster[i].url);
+            }
+        }
+    }
+    *out = rn;
+    return 0;
+}
+
+static void free_parked(struct raftnode *rn);
+
+void raftnode_free(struct raftnode *rn)
+{
+    if (rn == NULL) {
+        return;
+    }
+    ASSERT(!rn->busy);
+    ASSERT(list_is_empty(&rn->due));
+    free_parked(rn);
+    proposals_release(&rn->proposals);
+    reads_release(&rn->reads);
+    rawnode_free(rn->raw);
+    memory_storage_release(&rn->log);
+    raft_snapshot_unref(rn->own_snapshot);
+    conf_state_release(&rn->conf_state);
+    kvstore_free(rn->store);
+    for (size_t i = 0; i < rn->n_cluster; i++) {
+        xfree((void *)(uintptr_t)rn->cluster[i].url);
+    }
+    xfree(rn->cluster);
+    xfree(rn);
+}
+
+/* --- requests --- */
+
+static uint64_t new_request_id(struct raftnode *rn)
+{
+    uint64_t counter = rn->next_request;
+
+    rn->next_request = (counter + 1) & REQUEST_COUNTER_MASK;
+    return (rn->id & 0xffff) << 48 | counter;
+}
+
+void raftnode_note_request_id(struct raftnode *rn, uint64_t id)
+{
+    uint64_t counter = id & REQUEST_COUNTER_MASK;
+
+    if (id >> 48 == (rn->id & 0xffff) && counter >= rn->next_request) {
+        rn->next_request = (counter + 1) & REQUEST_COUNTER_MASK;
+    }
+}
+
+static void init_request(struct request *req, enum request_kind kind,
+                         request_cb *cb)
+{
+    *req = (struct request){.kind = kind, .cb = cb};
+    list_init(&req->link);
+    list_init(&req->due_link);
+}
+
+void raftnode_init_put(struct raftnode *rn, struct request *req,
+                       struct bytes key, struct bytes value, bool respond_async,
+                       request_cb *cb)
+{
+    struct kv_command cmd = {key, value, 0};
+
+    init_request(req, REQUEST_PUT, cb);
+    req->respond_async = respond_async;
+    req->id = cmd.id = new_request_id(rn);
+    req->entry = raft_entry_alloc(RAFT_ENTRY_NORMAL, kv_command_size(&cmd));
+    (void)kv_command_encode(&cmd, req->entry->data);
+}
+
+void raftnode_init_get(struct raftnode *rn, struct request *req,
+                       struct bytes key, request_cb *cb)
+{
+    init_request(req, REQUEST_GET, cb);
+    (void)rn;
+    req->key = xmemdup(key.data, key.len);
+    req->key_len = key.len;
+}
+
+void raftnode_init_member(struct raftnode *rn, struct request *req,
+                          enum request_kind kind, uint64_t id, const char *url,
+                          request_cb *cb)
+{
+    ASSERT(kind == REQUEST_ADD_MEMBER || kind == REQUEST_REMOVE_MEMBER);
+    init_request(req, kind, cb);
+    req->id = new_request_id(rn);
+    req->member_id = id;
+    req->url = xstrdup(url);
+}
+
+static void release_request(struct request *req)
+{
+    raft_entry_unref(req->entry);
+    xfree(req->key);
+    xfree(req->url);
+    req->entry = NULL;
+    req->key = NULL;
+    req->url = NULL;
+}
+
+/* Out of the queue of its stage. */
+static void unqueue(struct raftnode *rn, struct request *req)
+{
+    switch (req->stage) {
+    case REQUEST_IDLE:
+        break;
+    case REQUEST_WAITING:
+    case REQUEST_PROPOSED:
+        proposals_remove(&rn->proposals, req);
+        break;
+    case REQUEST_READ_QUEUED:
+    case REQUEST_READ_ASKED:
+    case REQUEST_READ_CONFIRMED:
+        reads_remove(&rn->reads, req);
+        break;
+    }
+    list_remove(&req->link);
+    list_remove(&req->due_link);
+}
+
+void raftnode_finish(struct raftnode *rn, struct request *req, int rc,
+                     struct bytes value)
+{
+    unqueue(rn, req);
+    release_request(req);
+    req->cb(req, rc, value);
+}
+
+void raftnode_cancel(struct raftnode *rn, struct request *req)
+{
+    unqueue(rn, req);
+    release_request(req);
+}
+
+void raftnode_submit(struct raftnode *rn, struct request *req)
+{
+    int rc;
+
+    if (rn->condition == RAFTNODE_REMOVED) {
+        raftnode_finish(rn, req, ERR_SELF_REMOVED, (struct bytes){0});
+        return;
+    }
+    if (rn->condition == RAFTNODE_FAILED || rn->draining) {
+        raftnode_finish(rn, req, ERR_STOPPED, (struct bytes){0});
+        return;
+    }
+    /* A membership change is checked against the latest members, so it begins
+     * as a read. */
+    rc = req->kind == REQUEST_PUT ? proposals_add(&rn->proposals, req)
+                                  : reads_add(&rn->reads, req);
+    if (rc < 0) {
+        raftnode_finish(rn, req, rc, (struct bytes){0});
+        return;
+    }
+    req->deadline = rn->now + rn->timeout_ticks;
+    list_push_back(&rn->due, &req->due_link);
+}
+
+static void finish_all(struct raftnode *rn, struct list *requests, int rc)
+{
+    while (!list_is_empty(requests)) {
+        raftnode_finish(rn, container_of(requests->next, struct request, link),
+                        rc, (struct bytes){0});
+    }
+}
+
+/* What an operation is called that ends now without having happened, or
+ * without anybody knowing. 503 only where it is in no log [reliability I20]. */
+static int expired_outcome(const struct raftnode *rn, const struct request *req)
+{
+    if (req->stage == REQUEST_PROPOSED) {
+        return ERR_OUTCOME_UNKNOWN;
+    }
+    if (rn->soft.lead == RAFT_NONE) {
+        return ERR_NO_LEADER;
+    }
+    return req->kind == REQUEST_GET ? ERR_TIMED_OUT : ERR_PROPOSAL_DROPPED;
+}
+
+static void expire_requests(struct raftnode *rn)
+{
+    while (!list_is_empty(&rn->due)) {
+        struct request *req =
+            container_of(rn->due.next, struct request, due_link);
+
+        if (req->deadline > rn->now) {
+            return;
+        }
+        raftnode_finish(rn, req, expired_outcome(rn, req), (struct bytes){0});
+    }
+}
+
+/* --- membership changes of others, one at a time --- */
+
+/* A proposal that another member forwarded while the last change is not
+ * applied. Stepped now, raft would replace it by an empty entry and the member
+ * would never know [raft-core CC-21]. */
+struct parked {
+    struct list link;
+    uint64_t deadline; /* tick */
+    struct raft_message m;
+};
+
+static void free_one_parked(struct raftnode *rn, struct parked *p)
+{
+    ASSERT(rn->n_parked > 0);
+    rn->n_parked--;
+    list_remove(&p->link);
+    raft_message_release(&p->m);
+    xfree(p);
+}
+
+static void free_parked(struct raftnode *rn)
+{
+    while (!list_is_empty(&rn->parked)) {
+        free_one_parked(rn, container_of(rn->parked.next, struct parked, link));
+    }
+}
+
+static void park(struct raftnode *rn, const struct raft_message *m)
+{
+    struct parked *p;
+
+    if (rn->n_parked >= PARKED_CONF_CHANGES_MAX) {
+        return; /* dropped, as any message may be */
+    }
+    p = xcalloc(1, sizeof(*p));
+    raft_message_copy(&p->m, m);
+    p->deadline = rn->now + rn->timeout_ticks;
+    list_push_back(&rn->parked, &p->link);
+    rn->n_parked++;
+}
+
+static void step_parked(struct raftnode *rn)
+{
+    list_for_each_safe (it, &rn->parked) {
+        struct parked *p = container_of(it, struct parked, link);
+
+        if (p->deadline > rn->now) {
+            if (rawnode_conf_change_pending(rn->raw)) {
+                return;
+            }
+            int rc = rawnode_step(rn->raw, &p->m);
+
+            if (rc < 0) {
+                log_debug(rn->lg, "parked membership change: %s", err_str(rc));
+            }
+        }
+        free_one_parked(rn, p);
+    }
+}
+
+static bool has_conf_change(const struct raft_message *m)
+{
+    for (size_t i = 0; i < m->entries.len; i++) {
+        if (m->entries.items[i]->type != RAFT_ENTRY_NORMAL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- messages --- */
+
+/* What would harm every node once it is in the log is refused at the door. */
+static int screen_proposal(struct raftnode *rn, const struct raft_message *m)
+{
+    for (size_t i = 0; i < m->entries.len; i++) {
+        if (!apply_can_take(rn, m->entries.items[i])) {
+            log_warn(rn->lg,
+                     "proposal of member %" PRIx64
+                     " refused: it could not be applied",
+                     m->from);
+            return ERR_REFUSED;
+        }
+    }
+    return 0;
+}
+
+static void ignore_pair(void *arg, struct bytes key, struct bytes value)
+{
+    (void)arg;
+    (void)key;
+    (void)value;
+}
+
+static int screen_snapshot(struct raftnode *rn, const struct raft_message *m)
+{
+    struct errmsg em = {{0}};
+    struct bytes image;
+
+    if (m->snapshot == NULL) {
+        return ERR_REFUSED;
+    }
+    image = (struct bytes){m->snapshot->data, m->snapshot->len};
+    if (image_decode(image, ignore_pair, NULL, &em) < 0) {
+        log_warn(rn->lg, "snapshot of member %" PRIx64 " refused: %s", m->from,
+                 em.text);
+        return ERR_REFUSED;
+    }
+    return 0;
+}
+
+/* A leader never tells us a commit index beyond what we acknowledged. If it
+ * does, this disk has lost what it once had [reliability F12]. */
+static int screen_heartbeat(struct raftnode *rn, const struct raft_message *m)
+{
+    struct raft_status st;
+    uint64_t last;
+    uint64_t term;
+
+    if (m->commit <= memory_storage_last_index(&rn->log)) {
+        return 0;
+    }
+    rawnode_status(rn->raw, &st);
+    last = st.last_index;
+    term = st.hard_state.term;
+    raft_status_release(&st);
+    if (m->term < term || m->commit <= last) {
+        return 0;
+    }
+    raftnode_fail(rn, RAFTNODE_FAILED,
+                  "log ends at %" PRIu64 ", was acknowledged up to %" PRIu64
+                  ": this disk lost data; remove this member with DELETE and "
+                  "add a new id with an empty directory",
+                  last, m->commit);
+    return ERR_STOPPED;
+}
+
+static int screen(struct raftnode *rn, const struct raft_message *m)
+{
+    switch (m->type) {
+    case RAFT_MSG_PROP:
+        return screen_proposal(rn, m);
+    case RAFT_MSG_SNAP:
+        return screen_snapshot(rn, m);
+    case RAFT_MSG_HEARTBEAT:
+        return screen_heartbeat(rn, m);
+    default:
+        return 0;
+    }
+}
+
+int raftnode_step(struct raftnode *rn, const struct raft_message *m)
+{
+    int rc;
+
+    if (rn->condition != RAFTNODE_RUNNING) {
+        return ERR_STOPPED;
+    }
+    rc = screen(rn, m);
+    if (rc < 0) {
+        return rc;
+    }
+    if (m->type == RAFT_MSG_PROP && has_conf_change(m) &&
+        rawnode_conf_change_pending(rn->raw)) {
+        park(rn, m);
+        return 0;
+    }
+    return rawnode_step(rn->raw, m);
+}
+
+void raftnode_report_unreachable(struct raftnode *rn, uint64_t id)
+{
+    rawnode_report_unreachable(rn->raw, id);
+}
+
+void raftnode_report_snapshot(struct raftnode *rn, uint64_t id, bool ok)
+{
+    rawnode_report_snapshot(rn->raw, id,
+                            ok ? SNAPSHOT_FINISH : SNAPSHOT_FAILURE);
+}
+
+void raftnode_report_removed(struct raftnode *rn, uint64_t told_by)
+{
+    raftnode_fail(rn, RAFTNODE_REMOVED,
+                  "this node, id %" PRIx64
+                  ", has been removed from the cluster (member %" PRIx64
+                  " says so)",
+                  rn->id, told_by);
+}
+
+/* --- the loop --- */
+
+void raftnode_tick(struct raftnode *rn)
+{
+    struct hard_state hard;
+    struct soft_state soft;
+    uint64_t applied;
+
+    rn->now++;
+    if (rn->condition == RAFTNODE_RUNNING) {
+        rawnode_tick(rn->raw);
+    }
+    rawnode_basic_status(rn->raw, &soft, &hard, &applied);
+    if (rn->applied >= hard.commit) {
+        rn->stuck_since = rn->now;
+    }
+    if (rn->now > rn->read_retry_ticks) {
+        reads_restart(&rn->reads, rn->now - rn->read_retry_ticks);
+    }
+    expire_requests(rn);
+}
+
+/* A change of leader or term ends every attempt to read [reliability I21]. */
+static void note_leadership(struct raftnode *rn)
+{
+    struct soft_state soft;
+    struct hard_state hard;
+    uint64_t applied;
+
+    rawnode_basic_status(rn->raw, &soft, &hard, &applied);
+    if (soft.lead == rn->soft.lead && soft.role == rn->soft.role &&
+        hard.term == rn->term) {
+        return;
+    }
+    reads_restart(&rn->reads, UINT64_MAX);
+    if (soft.lead != rn->soft.lead) {
+        if (soft.lead == RAFT_NONE) {
+            log_info(rn->lg, "no leader is known at term %" PRIu64, hard.term);
+        } else {
+            log_info(rn->lg, "leader is %" PRIx64 " at term %" PRIu64,
+                     soft.lead, hard.term);
+        }
+    }
+    rn->soft = soft;
+    rn->term = hard.term;
+}
+
+/* All that came in during this turn becomes one proposal and one ReadIndex. */
+static void flush_requests(struct raftnode *rn)
+{
+    struct proposals_outcome out;
+
+    note_leadership(rn);
+    if (!list_is_empty(&rn->parked)) {
+        step_parked(rn);
+    }
+    if (rn->soft.lead == RAFT_NONE) {
+        return;
+    }
+    reads_flush(&rn->reads, rn->raw, rn->now);
+    proposals_flush(&rn->proposals, rn->raw, rn->term, &out);
+    finish_all(rn, &out.refused, ERR_PROPOSAL_DROPPED);
+    finish_all(rn, &out.handed, 0);
+}
+
+static void on_written(void *arg, int rc, bool fatal, const struct errmsg *em)
+{
+    struct raftnode *rn = arg;
+
+    ASSERT(rn->phase == PHASE_WRITING);
+    ASSERT(rc == 0 || fatal);
+    if (rc < 0) {
+        raftnode_fail(rn, RAFTNODE_FAILED, "%s", em->text);
+        return;
+    }
+    rn->phase = PHASE_WRITTEN;
+}
+
+static void begin_ready(struct raftnode *rn)
+{
+    struct raftnode_write w = {0};
+
+    rawnode_ready(rn->raw, &rn->ready);
+    w.snapshot = rn->ready.snapshot;
+    if (rn->ready.hard_state != NULL) {
+        w.hard_state = *rn->ready.hard_state;
+    }
+    w.entries = rn->ready.entries;
+    w.n_entries = rn->ready.n_entries;
+    w.must_sync = rn->ready.must_sync;
+    rn->phase = PHASE_WRITING;
+    rn->disk.submit(rn->disk.ctx, &w, on_written, rn);
+}
+
+/* Step 3 of style.md 3: what is durable becomes readable. */
+static int store_ready(struct raftnode *rn)
+{
+    const struct raft_ready *rd = &rn->ready;
+    struct errmsg em = {{0}};
+    int rc;
+
+    if (rd->snapshot != NULL) {
+        rc = memory_storage_apply_snapshot(&rn->log, rd->snapshot);
+        ASSERT(rc == 0);
+        rc = apply_snapshot(rn, rd->snapshot, &em);
+        if (rc < 0) {
+            raftnode_fail(rn, RAFTNODE_FAILED,
+                          "snapshot at index %" PRIu64 ": %s",
+                          rd->snapshot->index, em.text);
+            return rc;
+        }
+        log_info(rn->lg, "restored from a snapshot at index %" PRIu64,
+                 rd->snapshot->index);
+    }
+    if (rd->hard_state != NULL) {
+        memory_storage_set_hard_state(&rn->log, rd->hard_state);
+    }
+    memory_storage_append(&rn->log, rd->entries, rd->n_entries);
+    return 0;
+}
+
+/* A MsgSnap says who the members are now, not at the snapshot's index: a
+ * receiver that was added since would ignore it (formats-raftexample.md 6). */
+static void send_ready(struct raftnode *rn)
+{
+    struct raft_ready *rd = &rn->ready;
+
+    for (size_t i = 0; i < rd->n_messages; i++) {
+        struct raft_message *m = &rd->messages[i];
+
+        if (m->type == RAFT_MSG_SNAP) {
+            struct raft_snapshot *now = apply_patch_snapshot(rn, m->snapshot);
+
+            log_info(rn->lg,
+                     "sending the snapshot at index %" PRIu64
+                     " to member %" PRIx64,
+                     now->index, m->to);
+            raft_snapshot_unref(m->snapshot);
+            m->snapshot = now;
+        }
+    }
+    if (rd->n_messages > 0) {
+        rn->peers.send(rn->peers.ctx, rd->messages, rd->n_messages);
+    }
+}
+
+/* Whether a membership change may be proposed, against the members as of now;
+ * *rc is its outcome if not (http-api.md 1). */
+static bool check_change(const struct raftnode *rn, const struct request *req,
+                         int *rc)
+{
+    bool member = kvstore_has_member(rn->store, req->member_id);
+    const char *url = kvstore_member_url(rn->store, req->member_id);
+    const struct id_list *voters = &rn->conf_state.voters;
+
+    *rc = 0;
+    if (req->kind == REQUEST_ADD_MEMBER) {
+        if (member && url != NULL) {
+            *rc = strcmp(url, req->url) == 0 ? 0 : ERR_MEMBER_URL_DIFFERS;
+            return false;
+        }
+        if (kvstore_was_removed(rn->store, req->member_id)) {
+            *rc = ERR_MEMBER_REMOVED;
+            return false;
+        }
+        return true;
+    }
+    if (!member) {
+        *rc = ERR_NO_MEMBER;
+        return false;
+    }
+    if (voters->n == 1 && voters->ids[0] == req->member_id) {
+        *rc = ERR_LAST_VOTER;
+        return false;
+    }
+    return true;
+}
+
+/* The request's read index is applied: answer it, or go on to propose it. */
+static void finish_read(struct raftnode *rn, struct request *req)
+{
+    struct bytes value = {0};
+    int rc;
+
+    if (req->kind == REQUEST_GET) {
+        struct bytes key = {req->key, req->key_len};
+
+        rc = kvstore_get(rn->store, key, &value) ? 0 : ERR_NOT_FOUND;
+        raftnode_finish(rn, req, rc, value);
+        return;
+    }
+    if (!check_change(rn, req, &rc)) {
+        raftnode_finish(rn, req, rc, value);
+        return;
+    }
+    rc = proposals_add(&rn->proposals, req);
+    if (rc < 0) {
+        raftnode_finish(rn, req, rc, value);
+    }
+}
+
+static void finish_reads(struct raftnode *rn)
+{
+    struct request *req;
+
+    while ((req = reads_applied(&rn->reads, rn->applied)) != NULL) {
+        finish_read(rn, req);
+    }
+}
+
+static void finish_ready(struct raftnode *rn)
+{
+    const struct raft_ready *rd = &rn->ready;
+    uint64_t applied = rn->applied;
+
+    ASSERT(rn->phase == PHASE_WRITTEN);
+    if (store_ready(rn) < 0) {
+        return;
+    }
+    note_leadership(rn);
+    send_ready(rn);
+    apply_entries(rn, rd->committed_entries, rd->n_committed_entries);
+    if (rn->condition == RAFTNODE_FAILED) {
+        return;
+    }
+    for (size_t i = 0; i < rd->n_read_states; i++) {
+        reads_confirmed(&rn->reads, &rd->read_states[i]);
+    }
+    finish_reads(rn);
+    if (rn->applied != applied) {
+        rn->stuck_since = rn->now;
+    }
+    rawnode_advance(rn->raw);
+    rn->phase = PHASE_IDLE;
+}
+
+/* --- snapshots of our own --- */
+
+static void on_snapshot_saved(void *arg, int rc, bool fatal,
+                              const struct errmsg *em)
+{
+    struct raftnode *rn = arg;
+
+    ASSERT(rn->phase == PHASE_SNAPSHOTTING);
+    if (rc < 0 && fatal) {
+        raftnode_fail(rn, RAFTNODE_FAILED, "%s", em->text);
+        return;
+    }
+    if (rc < 0) {
+        log_error(rn->lg, "snapshot at index %" PRIu64 " not saved: %s",
+                  rn->own_snapshot->index, em->text);
+    }
+    rn->own_snapshot_failed = rc < 0;
+    rn->phase = PHASE_SNAPSHOT_DONE;
+}
+
+static bool snapshot_is_due(const struct raftnode *rn)
+{
+    return rn->applied - rn->snapshot_index > rn->snapshot_count &&
+           rn->applied >= rn->next_snapshot_at;
+}
+
+static void begin_snapshot(struct raftnode *rn)
+{
+    rn->own_snapshot = apply_make_snapshot(rn);
+    if (rn->own_snapshot == NULL) {
+        log_error(rn->lg,
+                  "no snapshot at index %" PRIu64
+                  ": the state is larger than one message may be",
+                  rn->applied);
+        rn->next_snapshot_at = rn->applied + rn->snapshot_count;
+        return;
+    }
+    rn->phase = PHASE_SNAPSHOTTING;
+    rn->disk.save_snapshot(rn->disk.ctx, rn->own_snapshot, on_snapshot_saved,
+                           rn);
+}
+
+/* Drop the log behind the snapshot, but for what slow followers may need. */
+static void compact_log(struct raftnode *rn)
+{
+    uint64_t index = rn->snapshot_index;
+    struct errmsg em = {{0}};
+    int rc;
+
+    index = index > rn->catchup_entries ? index - rn->catchup_entries : 0;
+    if (index >= memory_storage_first_index(&rn->log)) {
+        rc = memory_storage_compact(&rn->log, index);
+        ASSERT(rc == 0);
+    }
+    rc = rn->disk.compact(rn->disk.ctx, &em);
+    if (rc < 0) {
+        raftnode_fail(rn, RAFTNODE_FAILED, "%s", em.text);
+    }
+}
+
+static void finish_snapshot(struct raftnode *rn)
+{
+    struct raft_snapshot *snap = rn->own_snapshot;
+    int rc;
+
+    ASSERT(rn->phase == PHASE_SNAPSHOT_DONE);
+    rn->own_snapshot = NULL;
+    rn->phase = PHASE_IDLE;
+    if (rn->own_snapshot_failed) {
+        rn->next_snapshot_at = rn->applied + rn->snapshot_count;
+    } else {
+        rc = memory_storage_create_snapshot(&rn->log, snap);
+        ASSERT(rc == 0);
+        rn->snapshot_index = snap->index;
+        log_info(rn->lg, "snapshot saved at index %" PRIu64 ", %zu bytes",
+                 snap->index, snap->len);
+        compact_log(rn);
+    }
+    raft_snapshot_unref(snap);
+}
+
+/* One step of the loop; false when there is nothing to do now. */
+static bool make_progress(struct raftnode *rn)
+{
+    switch (rn->phase) {
+    case PHASE_IDLE:
+        flush_requests(rn);
+        if (rawnode_has_ready(rn->raw)) {
+            begin_ready(rn);
+            return true;
+        }
+        if (snapshot_is_due(rn)) {
+            begin_snapshot(rn);
+            return true;
+        }
+        return false;
+    case PHASE_WRITING:
+    case PHASE_SNAPSHOTTING:
+        return false;
+    case PHASE_WRITTEN:
+        finish_ready(rn);
+        return true;
+    case PHASE_SNAPSHOT_DONE:
+        finish_snapshot(rn);
+        return true;
+    }
+    UNREACHABLE();
+}
+
+void raftnode_process(struct raftnode *rn)
+{
+    ASSERT(!rn->busy);
+    rn->busy = true;
+    while (rn->condition == RAFTNODE_RUNNING && make_progress(rn)) {
+    }
+    rn->busy = false;
+}
+
+/* --- stopping --- */
+
+void raftnode_transfer_leadership(struct raftnode *rn)
+{
+    const struct raft_progress_status *best = NULL;
+    struct raft_status st;
+
+    if (!raftnode_is_leader(rn) || rn->condition != RAFTNODE_RUNNING) {
+        return;
+    }
+    rawnode_status(rn->raw, &st);
+    for (size_t i = 0; i < st.n_progress; i++) {
+        const struct raft_progress_status *p = &st.progress[i];
+
+        if (p->id == rn->id || p->is_learner || !p->recent_active) {
+            continue;
+        }
+        if (best == NULL || p->match > best->match) {
+            best = p;
+        }
+    }
+    if (best != NULL) {
+        log_info(rn->lg, "handing leadership to %" PRIx64, best->id);
+        rawnode_transfer_leader(rn->raw, best->id);
+    }
+    raft_status_release(&st);
+}
+
+void raftnode_drain(struct raftnode *rn)
+{
+    rn->draining = true;
+    list_for_each_safe (it, &rn->due) {
+        struct request *req = container_of(it, struct request, due_link);
+
+        if (req->stage != REQUEST_PROPOSED) {
+            raftnode_finish(rn, req, ERR_STOPPED, (struct bytes){0});
+        }
+    }
+}
+
+void raftnode_stop(struct raftnode *rn)
+{
+    raftnode_drain(rn);
+    while (!list_is_empty(&rn->due)) {
+        raftnode_finish(rn,
+                        container_of(rn->due.next, struct request, due_link),
+                        ERR_OUTCOME_UNKNOWN, (struct bytes){0});
+    }
+}
+
+/* --- looking --- */
+
+size_t raftnode_pending(const struct raftnode *rn)
+{
+    return rn->proposals.n + rn->reads.n;
+}
+
+const struct kvstore *raftnode_store(const struct raftnode *rn)
+{
+    return rn->store;
+}
+
+void raftnode_get_status(const struct raftnode *rn, struct raftnode_status *st)
+{
+    *st = (struct raftnode_status){
+        .snapshot_index = rn->snapshot_index,
+        .pending_proposals = rn->proposals.n,
+        .pending_reads = rn->reads.n,
+    };
+    rawnode_status(rn->raw, &st->raft);
+    conf_state_copy(&st->conf_state, &rn->conf_state);
+}
+
+void raftnode_status_release(struct raftnode_status *st)
+{
+    raft_status_release(&st->raft);
+    conf_state_release(&st->conf_state);
+}
+
+bool raftnode_healthy(const struct raftnode *rn, const char **why)
+{
+    if (rn->condition != RAFTNODE_RUNNING) {
+        *why = rn->why.text;
+        return false;
+    }
+    if (rn->soft.lead == RAFT_NONE) {
+        *why = "no leader is known";
+        return false;
+    }
+    if (rn->now - rn->stuck_since > 2 * rn->read_retry_ticks) {
+        *why = "the applied index does not move with the commit index";
+        return false;
+    }
+    return true;
+}
+
+uint64_t raftnode_leader(const struct raftnode *rn)
+{
+    return rn->soft.lead;
+}
+
+bool raftnode_is_leader(const struct raftnode *rn)
+{
+    return rn->soft.role == RAFT_LEADER;
+}
+
+bool raftnode_was_removed(const struct raftnode *rn, uint64_t id)
+{
+    return kvstore_was_removed(rn->store, id);
+}

@@ -1,0 +1,113 @@
+/* struct raftnode, private to raftnode.c (the loop) and apply.c (what entries
+ * and snapshots do to the node). */
+
+#ifndef SRC_SERVER_RAFTNODE_INTERNAL_H
+#define SRC_SERVER_RAFTNODE_INTERNAL_H
+
+#include "src/base/log.h"
+#include "src/kv/kvstore.h"
+#include "src/raft/memory_storage.h"
+#include "src/raft/rawnode.h"
+#include "src/server/proposals.h"
+#include "src/server/raftnode.h"
+#include "src/server/reads.h"
+
+/* What the loop waits for.
+ *
+ *   IDLE          -> WRITING        a Ready was submitted
+ *   WRITING       -> WRITTEN        its completion, from storage
+ *   WRITTEN       -> IDLE           finished and advanced
+ *   IDLE          -> SNAPSHOTTING   a snapshot is due and was submitted
+ *   SNAPSHOTTING  -> SNAPSHOT_DONE  its completion
+ *   SNAPSHOT_DONE -> IDLE           log compacted, or the failure noted
+ *
+ * A failed completion ends in condition FAILED: no Ready is taken up or
+ * finished after it, so nothing leaves the node any more. */
+enum raftnode_phase {
+    PHASE_IDLE,
+    PHASE_WRITING,
+    PHASE_WRITTEN,
+    PHASE_SNAPSHOTTING,
+    PHASE_SNAPSHOT_DONE,
+};
+
+struct raftnode {
+    uint64_t id;
+    const struct logger *lg;
+    struct raftnode_peers peers;
+    struct raftnode_storage disk;
+    struct raftnode_peer *cluster; /* --cluster, owned copies */
+    size_t n_cluster;
+
+    struct rawnode *raw;
+    struct memory_storage log;
+    struct kvstore *store;
+    struct conf_state conf_state; /* in force, as of `applied` */
+    uint64_t applied;
+    uint64_t snapshot_index;
+    uint64_t snapshot_count;
+    uint64_t catchup_entries;
+    /* No snapshot of our own before this index: moved on after a failure. */
+    uint64_t next_snapshot_at;
+
+    struct proposals proposals;
+    struct reads reads;
+    struct list due;    /* every request, oldest first */
+    struct list parked; /* membership changes of others, one at a time */
+    size_t n_parked;
+    uint64_t timeout_ticks;
+    uint64_t read_retry_ticks;
+    uint64_t next_request; /* low 48 bits of the next request id */
+    uint64_t now;          /* ticks since the start */
+
+    enum raftnode_phase phase;
+    bool busy;     /* inside raftnode_process */
+    bool draining; /* takes no requests */
+    struct raft_ready ready;
+    struct raft_snapshot *own_snapshot; /* while SNAPSHOTTING */
+    bool own_snapshot_failed;
+
+    struct soft_state soft; /* as of the last Ready */
+    uint64_t term;          /* as of the last Ready */
+    uint64_t stuck_since;   /* tick at which applied last moved or caught up */
+
+    enum raftnode_condition condition;
+    struct errmsg why;
+};
+
+/* Stop the node: the first reason stands. */
+void raftnode_fail(struct raftnode *rn, enum raftnode_condition condition,
+                   const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* The request is over: out of every list, then its callback. */
+void raftnode_finish(struct raftnode *rn, struct request *req, int rc,
+                     struct bytes value);
+
+/* A request id was seen in the log: never use it, or one before it, again. It
+ * can only be ahead of ours if the wall clock went back between two lives. */
+void raftnode_note_request_id(struct raftnode *rn, uint64_t id);
+
+/* --- apply.c --- */
+
+/* The state of `snap` becomes the node's: store, members, configuration. */
+MUST_CHECK int apply_snapshot(struct raftnode *rn,
+                              const struct raft_snapshot *snap,
+                              struct errmsg *em);
+
+/* Apply committed entries in order and settle the requests that made them. */
+void apply_entries(struct raftnode *rn, struct raft_entry *const *entries,
+                   size_t n);
+
+/* A snapshot of the state as of `applied`, count 1; NULL if it does not fit
+ * the format's limit. */
+struct raft_snapshot *apply_make_snapshot(struct raftnode *rn);
+
+/* `snap` with the members of now, for sending: one reference. */
+struct raft_snapshot *apply_patch_snapshot(const struct raftnode *rn,
+                                           struct raft_snapshot *snap);
+
+/* Whether a proposed entry can be applied by every node [formats-gob.md 3,
+ * formats-raftexample.md 5]; checked before it enters a log. */
+bool apply_can_take(const struct raftnode *rn, const struct raft_entry *e);
+
+#endif /* SRC_SERVER_RAFTNODE_INTERNAL_H */

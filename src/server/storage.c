@@ -1,0 +1,256 @@
+/* The durable side of one node. storage.h has the rules.
+ *
+ * Opening, the happy path: lock and read the log, take the newest snapshot that
+ * it vouches for and whose file loads, take the entries behind it.
+ *   neither directory        a new node: the log first, then the snapshots
+ *   snapshots but no log     refuse: it would vote again without its memory
+ *   a snapshot does not load the next older marked one, as long as the log
+ *                            reaches back to it; else refuse
+ *
+ * A failed write ends the use of the log: wal.c keeps the error and gives it
+ * back for ever, and raftnode stops at the first one. */
+
+#include "src/server/storage.h"
+
+#include "snap/snapshotter.h"
+#include "src/base/alloc.h"
+#include "src/base/bounds.h"
+#include "src/base/log.h"
+#include "src/os/vfs.h"
+#include "wal/wal.h"
+
+struct storage {
+    const struct logger *lg;
+    struct wal *wal;
+    struct snapshotter snapshotter;
+    /* Indexes of the newest snapshots, newest first; 0: none. The log is kept
+     * from the oldest of them on. */
+    uint64_t kept[SNAPSHOTS_KEPT];
+};
+
+static void remember_snapshot(struct storage *st, uint64_t index)
+{
+    for (size_t i = SNAPSHOTS_KEPT - 1; i > 0; i--) {
+        st->kept[i] = st->kept[i - 1];
+    }
+    st->kept[0] = index;
+}
+
+/* The newest marked snapshot whose file is whole; index 0 in *start if the log
+ * itself begins at the beginning. */
+static int choose_snapshot(struct storage *st, struct raft_snapshot **out,
+                           struct wal_marker *start, struct errmsg *em)
+{
+    size_t n;
+    const struct wal_marker *markers = wal_markers(st->wal, &n);
+
+    *out = NULL;
+    *start = (struct wal_marker){0};
+    while (n > 0) {
+        const struct wal_marker *m = &markers[--n];
+        struct errmsg why = {{0}};
+        int rc;
+
+        rc = snapshotter_load(&st->snapshotter, m->term, m->index, out, &why);
+        if (rc == 0) {
+            *start = *m;
+            return 0;
+        }
+        if (rc != ERR_NO_SNAPSHOT && rc != ERR_DAMAGED) {
+            return errmsg_text(em, rc, "%s", why.text);
+        }
+        log_error(st->lg, "snapshot at index %" PRIu64 " is not usable: %s",
+                  m->index, why.text);
+    }
+    if (wal_reaches_beginning(st->wal)) {
+        return 0;
+    }
+    return errmsg_text(
+        em, ERR_DAMAGED,
+        "%s: no snapshot that the log needs can be read; remove this member "
+        "with DELETE and add a new id with an empty directory, or restore both "
+        "directories from a backup",
+        st->snapshotter.dir);
+}
+
+static int recover(struct storage *st, struct raftnode_recovered *found,
+                   struct errmsg *em)
+{
+    struct wal_contents contents = {0};
+    struct wal_marker start;
+    int rc;
+
+    rc = choose_snapshot(st, &found->snapshot, &start, em);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = wal_start(st->wal, start, &contents, em);
+    if (rc < 0) {
+        raft_snapshot_unref(found->snapshot);
+        found->snapshot = NULL;
+        return rc;
+    }
+    remember_snapshot(st, start.index);
+    found->hard_state = contents.hard_state;
+    found->entries = contents.entries;
+    found->is_new = found->snapshot == NULL && contents.entries.len == 0 &&
+                    hard_state_is_empty(&contents.hard_state);
+    contents.entries = (struct raft_entries){0};
+    wal_contents_release(&contents);
+    return 0;
+}
+
+static int open_wal(struct storage *st, const struct storage_options *o,
+                    bool *created, struct errmsg *em)
+{
+    struct wal_options wo = {
+        .fs = o->fs,
+        .lg = o->lg,
+        .dir = o->wal_dir,
+        .segment_bytes = o->segment_bytes,
+    };
+
+    *created = !wal_exists(o->fs, o->wal_dir);
+    if (!*created) {
+        return wal_open(&wo, &st->wal, em);
+    }
+    if (vfs_exists(o->fs, o->snap_dir)) {
+        return errmsg_text(
+            em, ERR_DAMAGED,
+            "%s is there but the log %s is not: this member lost its log and "
+            "must not vote; remove it with DELETE and add a new id with an "
+            "empty directory, or restore the directory from a backup",
+            o->snap_dir, o->wal_dir);
+    }
+    return wal_create(&wo, &st->wal, em);
+}
+
+int storage_open(const struct storage_options *o, struct storage **out,
+                 struct raftnode_recovered *found, struct errmsg *em)
+{
+    struct storage *st = xcalloc(1, sizeof(*st));
+    bool created;
+    int rc;
+
+    *found = (struct raftnode_recovered){0};
+    st->lg = o->lg;
+    snapshotter_init(&st->snapshotter, o->fs, o->snap_dir, o->lg);
+    rc = open_wal(st, o, &created, em);
+    if (rc < 0) {
+        goto err_free;
+    }
+    rc = snapshotter_open(&st->snapshotter, em);
+    if (rc < 0) {
+        goto err_wal;
+    }
+    if (created) {
+        found->is_new = true;
+    } else {
+        rc = recover(st, found, em);
+        if (rc < 0) {
+            goto err_wal;
+        }
+    }
+    *out = st;
+    return 0;
+
+err_wal:
+    (void)wal_close(st->wal, NULL);
+err_free:
+    snapshotter_release(&st->snapshotter);
+    xfree(st);
+    return rc;
+}
+
+int storage_close(struct storage *st, struct errmsg *em)
+{
+    int rc;
+
+    if (st == NULL) {
+        return 0;
+    }
+    rc = wal_close(st->wal, em);
+    snapshotter_release(&st->snapshotter);
+    xfree(st);
+    return rc;
+}
+
+/* File, then marker: a marker without a file would be a snapshot that nobody
+ * can load [reliability 3.1]. */
+static int append_marker(struct storage *st, const struct raft_snapshot *snap,
+                         struct errmsg *em)
+{
+    struct walpb_snapshot marker = {
+        .index = snap->index,
+        .term = snap->term,
+        .conf_state = &snap->conf_state,
+    };
+
+    return wal_save_snapshot(st->wal, &marker, em);
+}
+
+static void submit(void *ctx, const struct raftnode_write *w,
+                   raftnode_written_cb *done, void *arg)
+{
+    struct storage *st = ctx;
+    struct errmsg em = {{0}};
+    int rc = 0;
+
+    if (w->snapshot != NULL) {
+        rc = snapshotter_save(&st->snapshotter, w->snapshot, &em);
+        if (rc == 0) {
+            rc = append_marker(st, w->snapshot, &em);
+        }
+    }
+    if (rc == 0) {
+        rc = wal_save(st->wal, &w->hard_state, w->entries, w->n_entries, &em);
+    }
+    if (rc == 0 && (w->must_sync || w->snapshot != NULL)) {
+        rc = wal_sync(st->wal, &em);
+    }
+    if (rc == 0 && w->snapshot != NULL) {
+        remember_snapshot(st, w->snapshot->index);
+    }
+    done(arg, rc, rc < 0, &em);
+}
+
+static void save_snapshot(void *ctx, struct raft_snapshot *snap,
+                          raftnode_written_cb *done, void *arg)
+{
+    struct storage *st = ctx;
+    struct errmsg em = {{0}};
+    int rc;
+
+    rc = snapshotter_save(&st->snapshotter, snap, &em);
+    if (rc < 0) {
+        done(arg, rc, false, &em);
+        return;
+    }
+    rc = append_marker(st, snap, &em);
+    if (rc == 0) {
+        rc = wal_sync(st->wal, &em);
+    }
+    if (rc == 0) {
+        remember_snapshot(st, snap->index);
+    }
+    done(arg, rc, rc < 0, &em);
+}
+
+static int compact(void *ctx, struct errmsg *em)
+{
+    struct storage *st = ctx;
+    uint64_t oldest = st->kept[SNAPSHOTS_KEPT - 1];
+
+    snapshotter_purge(&st->snapshotter, st->kept[0], SNAPSHOTS_KEPT);
+    return oldest == 0 ? 0 : wal_release_to(st->wal, oldest, em);
+}
+
+struct raftnode_storage storage_seam(struct storage *st)
+{
+    return (struct raftnode_storage){
+        .ctx = st,
+        .submit = submit,
+        .save_snapshot = save_snapshot,
+        .compact = compact,
+    };
+}

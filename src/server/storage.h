@@ -1,0 +1,51 @@
+/* The durable side of one node: its WAL and its snapshot files as one thing.
+ *
+ * Opening applies the rules that span both (which snapshot counts, what may be
+ * missing); writing keeps the only legal order (snapshot file, its marker,
+ * entries and HardState, sync). raftnode sees it through struct
+ * raftnode_storage, in completion style: submit, later done. This first form
+ * completes at once.
+ *
+ * Counterpart: etcd server/storage/storage.go; contrib/raftexample raft.go,
+ * openWAL, replayWAL, saveSnap. */
+
+#ifndef SRC_SERVER_STORAGE_H
+#define SRC_SERVER_STORAGE_H
+
+#include "proto/raftpb.h"
+#include "src/base/err.h"
+#include "src/server/raftnode.h"
+
+struct logger;
+struct storage; /* opaque */
+struct vfs;
+
+struct storage_options {
+    struct vfs *fs;          /* borrowed */
+    const struct logger *lg; /* borrowed */
+    const char *wal_dir;
+    const char *snap_dir;
+    uint64_t segment_bytes; /* 0: the format's */
+};
+
+/* Open what is there, or create it if neither directory is.
+ * *out is owned by the caller: storage_close. *found is what the disk says;
+ * raftnode_recovered_release.
+ *
+ * Errors (`em` is the whole line for the operator):
+ *   ERR_LOCKED   another process has the directory
+ *   ERR_DAMAGED  refused [reliability 3.3], nothing was changed
+ *   -errno */
+MUST_CHECK int storage_open(const struct storage_options *o,
+                            struct storage **out,
+                            struct raftnode_recovered *found,
+                            struct errmsg *em);
+
+/* The seam for raftnode; valid until storage_close. */
+struct raftnode_storage storage_seam(struct storage *st);
+
+/* End the log with a synced marker, unless it failed, and free `st` (NULL:
+ * no-op). Returns the result of that sync. */
+int storage_close(struct storage *st, struct errmsg *em);
+
+#endif /* SRC_SERVER_STORAGE_H */
