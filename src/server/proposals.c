@@ -47,7 +47,7 @@ int proposals_add(struct proposals *p, struct request *req)
     return 0;
 }
 
-/* The entry now belongs to raft, or is dropped. */
+/* It was never proposed. */
 static void forget_entry(struct proposals *p, struct request *req)
 {
     if (req->entry != NULL) {
@@ -63,7 +63,7 @@ static void mark_sent(struct proposals *p, struct request *req, uint64_t term)
 {
     struct request *other;
 
-    forget_entry(p, req);
+    ASSERT(req->entry == NULL);
     list_remove(&req->link);
     list_push_back(&p->sent, &req->link);
     req->stage = REQUEST_PROPOSED;
@@ -79,13 +79,12 @@ static void mark_done(struct proposals *p, struct request *req,
     list_push_back(done, &req->link);
 }
 
-/* The waiting puts, up to one message's worth of bytes, as one proposal. */
-static void flush_puts(struct proposals *p, struct rawnode *rn, uint64_t term,
-                       struct proposals_outcome *out)
+/* Move the entries of the waiting puts into the batch, up to one message's
+ * worth of bytes; their requests stay in the list. */
+static size_t fill_batch(struct proposals *p)
 {
     size_t n = 0;
     size_t size = 0;
-    int rc;
 
     list_for_each (it, &p->puts) {
         struct request *req = container_of(it, struct request, link);
@@ -100,8 +99,20 @@ static void flush_puts(struct proposals *p, struct rawnode *rn, uint64_t term,
         }
         size += req->entry->len;
         p->batch[n++] = req->entry;
+        req->entry = NULL;
     }
-    rc = rawnode_propose_batch(rn, p->batch, n);
+    ASSERT(p->bytes >= size);
+    p->bytes -= size;
+    return n;
+}
+
+/* One proposal: all of the batch is taken, or nothing. */
+static void flush_puts(struct proposals *p, struct rawnode *rn, uint64_t term,
+                       struct proposals_outcome *out)
+{
+    size_t n = fill_batch(p);
+    int rc = rawnode_propose_batch(rn, p->batch, n);
+
     for (size_t i = 0; i < n; i++) {
         struct request *req = container_of(p->puts.next, struct request, link);
 
