@@ -32,13 +32,15 @@ struct transport_handler {
     /* A message arrived; `m` is borrowed, entries and snapshot are shared. An
      * error answers a POST with 500. */
     int (*process)(void *ctx, const struct raft_message *m);
-    /* A message to `id` could not be delivered. */
+    /* A message to `id` could not be delivered. The reports come from the
+     * loop; the handler may send, add, remove and close in them. */
     void (*report_unreachable)(void *ctx, uint64_t id);
     /* The MsgSnap to `id` was taken by it, or failed. */
     void (*report_snapshot)(void *ctx, uint64_t id, bool ok);
-    /* Whether this id was removed from the cluster: its streams get 410. */
+    /* Whether this id was removed from the cluster: its requests get 410, its
+     * messages are dropped. */
     bool (*is_id_removed)(void *ctx, uint64_t id);
-    /* A peer says (410) that this node was removed. */
+    /* A peer says (410) that this node was removed; once per peer. */
     void (*self_removed)(void *ctx, uint64_t told_by);
     /* A GET on the peer port outside /raft ("/health", ...): append the body
      * to `body`, set the content type (static) and return the status; 404 for
@@ -64,34 +66,39 @@ MUST_CHECK int transport_open(const struct transport_options *o,
 
 /* Encode and queue `n` messages; `messages` are borrowed. Those to 0, to
  * oneself or to unknown ids are dropped. Never fails: what has no room is
- * dropped and reported unreachable, from the loop, not from inside. */
+ * dropped and reported unreachable by the next transport_tick, not from
+ * inside. They leave at the next http_net_flush. */
 void transport_send(struct transport *t, const struct raft_message *messages,
                     size_t n);
 
-/* Begin to talk to a member; an existing one is left as it is. `url` must be
- * one that addr_parse_url takes: ERR_INVALID otherwise, nothing is added. */
+/* Begin to talk to a member; an existing one is left as it is, and so is the
+ * node itself. `url` is one that addr_parse_url takes. Errors, nothing is
+ * added: ERR_INVALID (URL, or id 0), ERR_TOO_LARGE (MEMBERS_MAX peers). */
 MUST_CHECK int transport_add_peer(struct transport *t, uint64_t id,
                                   const char *url);
 
-/* Stop talking to a member: what is queued is still written (at most 1 s),
- * then its streams end. An unknown id is a no-op. */
+/* Stop talking to a member: what is queued is still written (at most 1 s, so
+ * that it learns of its removal), then its streams end. From now on its
+ * requests are answered 410 if the handler's is_id_removed says so, else as
+ * those of an unknown id. No report about it comes any more. An unknown id is
+ * a no-op. */
 void transport_remove_peer(struct transport *t, uint64_t id);
 
 /* The member has another URL: reconnect there. Unknown ids are added. */
 MUST_CHECK int transport_update_peer(struct transport *t, uint64_t id,
                                      const char *url);
 
-/* Once per tick of the node, for heartbeats of the links, redial and probes;
- * `now_ms` is http_net_now_ms. */
+/* Once per tick of the node: heartbeats of the links, redial, probes, and the
+ * reports of what transport_send had to drop. It reads http_net_now_ms itself;
+ * a gap of the clock (the node was stopped) counts as 2 s at most. */
 void transport_tick(struct transport *t);
 
-/* For the status page: whether a stream of either kind from or to this peer is
- * up, and since when it has been silent. */
+/* For the status page. */
 struct transport_peer_status {
     uint64_t id;
     char url[ADDR_URL_MAX];
-    bool active; /* at least one stream up each way */
-    uint64_t sent_bytes;
+    bool active;         /* at least one stream up each way */
+    uint64_t sent_bytes; /* encoded messages and link heartbeats */
     uint64_t received_bytes;
     uint64_t dropped_messages;
 };

@@ -1,0 +1,15 @@
+/* The endpoints of the peer port.
+ *
+ * Counterpart: etcd rafthttp http.go, etcdhttp/peer.go.
+ * Differs: malformed versions get an answer instead of a dead connection,
+ * /raft/snapshot is not offered, X-PeerURLs is not looked at. */
+
+#ifndef TRANSPORT_INBOUND_H
+#define TRANSPORT_INBOUND_H
+
+#include "src/net/http_conn.h"
+
+/* Their ctx is the struct transport. */
+extern const struct http_server_ops inbound_ops;
+
+#endif /* TRANSPORT_INBOUND_H */
