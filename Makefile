@@ -1,15 +1,18 @@
 # raftexample in C: one flat Makefile. Everything it makes is under $(BUILD).
 #
-#   make                  the daemon, build/raftexample
-#   make test             unit tests of every layer, and the cluster in one process
-#   make check-asan       the same under ASan and UBSan
-#   make check-integration   real processes, real sockets
-#   make lint             layers, purity of the core, format, file sizes
-#   make fmt              format the sources in place
-#   make install          PREFIX=/usr/local BINDIR DESTDIR; make uninstall
+#   make                    the daemon, ./raftexample
+#   make test               unit tests of every layer, clusters in one process,
+#                           the datadriven scripts
+#   make check-asan         the same under ASan and UBSan, in build/asan
+#   make check-integration  real processes, real sockets
+#   make check              test, lint, check-asan, check-integration
+#   make lint               layers, purity of the core, format, file sizes
+#   make fmt                format the sources in place
+#   make install            PREFIX=/usr/local BINDIR DESTDIR; make uninstall
 #
 # V=1 shows the commands, WERROR=1 makes warnings errors, BUILD= moves the
-# output. CC, CFLAGS, CPPFLAGS and LDFLAGS are yours.
+# output, SANITIZE=address,undefined builds with sanitizers. CC, CFLAGS, CPPFLAGS
+# and LDFLAGS are yours.
 
 BUILD      ?= build
 PREFIX     ?= /usr/local
@@ -29,7 +32,7 @@ VERSION := 0.1.0
 RX_CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE -DRAFTEXAMPLE_VERSION='"$(VERSION)"'
 RX_CFLAGS   := -std=gnu11 -Wall -Wextra -Wshadow -Wconversion \
                -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
-               -fno-strict-aliasing -fPIE
+               -fPIE
 RX_LDFLAGS  := -pie -Wl,-z,relro,-z,now,-z,noexecstack
 ifeq ($(WERROR),1)
 RX_CFLAGS += -Werror
@@ -107,7 +110,15 @@ CFLAGS_httpapi := $(UV_CFLAGS) $(LLHTTP_CFLAGS)
 PBC_SRCS := $(patsubst proto/%.proto,$(BUILD)/proto/%.pb-c.c,$(wildcard proto/*.proto))
 PBC_OBJS := $(PBC_SRCS:.c=.o)
 
+# The Procfile starts ./raftexample; a build elsewhere leaves it alone.
+ifeq ($(BUILD),build)
+all: raftexample
+else
 all: $(BUILD)/raftexample
+endif
+
+raftexample: $(BUILD)/raftexample
+	$(Q)ln -sf $< $@
 
 define layer
 SRCS_$(1) := $$(filter-out $(PROGRAM_SRCS),$$(wildcard $(DIR_$(1))/*.c))
@@ -161,23 +172,53 @@ $(BUILD)/libtest.a: $(TESTLIB_OBJS)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-# A program of tests/unit links libtest.a first, then its own layer and those
-# below it, in the order of its prerequisites.
+# A program of tests/unit may know its own layer and those below it; libtest.a
+# holds what the tests share.
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtest.a
 	@mkdir -p $(@D)
 	@echo "  TEST    $<"
 	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(LAYER_CFLAGS) \
 	    $(CMOCKA_CFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) $(RX_LDFLAGS) \
 	    -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
-	    $(if $(filter net transport httpapi,$(word 3,$(subst /, ,$(subst tests/,,$<)))),$(UV_LIBS) $(LLHTTP_LIBS)) \
-	    $(UV_LIBS) $(LLHTTP_LIBS) $(PBC_LIBS) $(CMOCKA_LIBS)
+	    $(LIBS) $(CMOCKA_LIBS)
+
+tests: $(TESTS)
 
 test: $(TESTS)
 	$(Q)scripts/run-tests $(TESTS)
 
+check-asan:
+	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
+	    CPPFLAGS="$(CPPFLAGS) -DRAFT_CHECK" CFLAGS="-O1 -g" all test
+
+check-integration: all
+	$(Q)tests/integration/run $(BUILD)/raftexample
+
+lint: $(BUILD)/libraft.a $(BUILD)/libkv.a
+	$(Q)scripts/check-layers.sh
+	$(Q)scripts/check-purity.sh $(BUILD)
+	$(Q)scripts/check-format.sh
+	$(Q)scripts/check-sizes.sh
+
+check: test lint check-asan check-integration
+
+# Sources of ours: everything but what is generated under $(BUILD).
+SOURCES = $(shell find proto src wal snap transport httpapi tests -name '*.[ch]')
+
+fmt:
+	$(Q)$(CLANG_FORMAT) -i $(SOURCES)
+
+install: $(BUILD)/raftexample
+	install -d $(DESTDIR)$(BINDIR)
+	install -m 755 $(BUILD)/raftexample $(DESTDIR)$(BINDIR)/raftexample
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/raftexample
+
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) raftexample
 
-.PHONY: all test clean
+.PHONY: all tests test check check-asan check-integration lint fmt install \
+        uninstall clean
