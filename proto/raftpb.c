@@ -7,6 +7,8 @@
 
 #include "proto/raftpb.h"
 
+#include <assert.h>
+
 #include "src/base/alloc.h"
 
 /* --- entries --- */
@@ -382,8 +384,8 @@ static const struct {
     [RAFT_MSG_STORAGE_APPLY_RESP] = {"MsgStorageApplyResp", LOCAL | RESPONSE},
     [RAFT_MSG_FORGET_LEADER] = {"MsgForgetLeader", 0},
 };
-_Static_assert(ARRAY_LEN(MESSAGE_TYPES) == RAFT_MSG_TYPES,
-               "every type has a row");
+static_assert(ARRAY_LEN(MESSAGE_TYPES) == RAFT_MSG_TYPES,
+              "every type has a row");
 
 const char *raft_message_type_name(uint64_t type)
 {

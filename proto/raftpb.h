@@ -72,7 +72,7 @@ static inline struct bytes raft_entry_data(const struct raft_entry *e)
 size_t raft_entry_size(const struct raft_entry *e);
 uint8_t *raft_entry_encode(const struct raft_entry *e, uint8_t *p);
 
-/* A new entry in *out, or ERR_MALFORMED. */
+/* A new entry in *out, or ERR_MALFORMED with *out untouched. */
 MUST_CHECK int raft_entry_decode(struct bytes in, struct raft_entry **out);
 
 /* A vector of shared entries; it holds one reference each. Emptying it keeps
@@ -118,6 +118,7 @@ struct conf_state {
     bool auto_leave;
 };
 
+/* Overwrite `to`, which holds nothing yet, with a copy. */
 void conf_state_copy(struct conf_state *to, const struct conf_state *from);
 void conf_state_release(struct conf_state *cs); /* empty afterwards */
 
@@ -170,7 +171,8 @@ struct conf_change_v2 {
 int conf_change_encode(const struct conf_change *cc, struct buf *b);
 int conf_change_v2_encode(const struct conf_change_v2 *cc, struct buf *b);
 
-/* `context` points into `in`. ERR_MALFORMED leaves *out empty. */
+/* `context` points into `in`. ERR_MALFORMED leaves *out empty. More than
+ * MEMBERS_MAX changes are refused. */
 MUST_CHECK int conf_change_decode(struct bytes in, struct conf_change *out);
 MUST_CHECK int conf_change_v2_decode(struct bytes in,
                                      struct conf_change_v2 *out);
@@ -199,6 +201,8 @@ static inline bool hard_state_equal(const struct hard_state *a,
 #define HARD_STATE_SIZE_MAX 33
 size_t hard_state_size(const struct hard_state *hs);
 uint8_t *hard_state_encode(const struct hard_state *hs, uint8_t *p);
+
+/* ERR_MALFORMED leaves *out untouched. */
 MUST_CHECK int hard_state_decode(struct bytes in, struct hard_state *out);
 
 /* --- snapshots --- */
@@ -235,6 +239,10 @@ bool raft_snapshot_is_empty(const struct raft_snapshot *s);
 
 size_t raft_snapshot_size(const struct raft_snapshot *s);
 uint8_t *raft_snapshot_encode(const struct raft_snapshot *s, uint8_t *p);
+
+/* A new snapshot in *out, or ERR_MALFORMED with *out untouched. Refused too:
+ * lists over MEMBERS_MAX, members without strictly ascending ids, URLs over
+ * MEMBER_URL_MAX or with a 0 in them. */
 MUST_CHECK int raft_snapshot_decode(struct bytes in,
                                     struct raft_snapshot **out);
 
@@ -305,8 +313,12 @@ size_t raft_message_size(const struct raft_message *m);
 uint8_t *raft_message_encode(const struct raft_message *m, uint8_t *p);
 
 /* Fill *out (all zero before), or ERR_MALFORMED with *out all zero. Entries
- * and snapshot are new. Refuses a context over RAFT_CONTEXT_MAX and ids lists
- * over MEMBERS_MAX; memory taken is bounded by a small multiple of in.len. */
+ * and snapshot are new. A MsgSnap always has a snapshot afterwards, maybe an
+ * empty one, any other type has none; responses are skipped.
+ *
+ * Refuses a context over RAFT_CONTEXT_MAX, more than PEER_APPEND_ENTRIES_MAX
+ * entries, and snapshots as raft_snapshot_decode does. Memory taken is bounded
+ * by the sum of in.len * 8 and half a KiB for each entry. */
 MUST_CHECK int raft_message_decode(struct bytes in, struct raft_message *out);
 
 /* "MsgApp"; "MsgUnknown" for a number out of range. */

@@ -33,8 +33,9 @@
 #define FIELDS_MAX (8 * MEMBERS_MAX)
 
 enum kind {
-    KIND_LEAF, /* no messages inside */
+    KIND_NONE, /* no message, or an unknown one */
     KIND_ENTRY,
+    KIND_MEMBER,
     KIND_CONF_STATE,
     KIND_METADATA,
     KIND_SNAPSHOT,
@@ -46,29 +47,29 @@ struct count {
     size_t n_fields; /* outside entries */
 };
 
-/* What field `number` of a message of this kind holds, if it is a message. */
+/* What field `number` of a message of this kind holds. */
 static enum kind kind_inside(enum kind kind, uint32_t number)
 {
     switch (kind) {
     case KIND_MESSAGE:
-        return number == 7   ? KIND_ENTRY
-               : number == 9 ? KIND_SNAPSHOT
-                             : KIND_LEAF;
+        if (number == 7) {
+            return KIND_ENTRY;
+        }
+        return number == 9 ? KIND_SNAPSHOT : KIND_NONE;
     case KIND_SNAPSHOT:
-        return number == 2 ? KIND_METADATA : KIND_LEAF;
+        return number == 2 ? KIND_METADATA : KIND_NONE;
     case KIND_METADATA:
-        return number == 1 ? KIND_CONF_STATE : KIND_LEAF;
+        if (number == 1) {
+            return KIND_CONF_STATE;
+        }
+        return number == 1001 ? KIND_MEMBER : KIND_NONE;
     case KIND_CONF_STATE:
+    case KIND_MEMBER:
     case KIND_ENTRY:
-    case KIND_LEAF:
-        return KIND_LEAF;
+    case KIND_NONE:
+        return KIND_NONE;
     }
     UNREACHABLE();
-}
-
-static bool is_member(enum kind kind, uint32_t number)
-{
-    return kind == KIND_METADATA && number == 1001;
 }
 
 /* A packed list of ids: varints and nothing else. */
@@ -98,10 +99,7 @@ static int check_inside(const struct pb_field *f, enum kind kind,
     }
     enum kind inside = kind_inside(kind, f->number);
 
-    if (inside == KIND_LEAF && !is_member(kind, f->number)) {
-        return 0;
-    }
-    return check_message(f->bytes, inside, count);
+    return inside == KIND_NONE ? 0 : check_message(f->bytes, inside, count);
 }
 
 /* Wire types of known fields are left to protobuf-c, which refuses a wrong
@@ -110,20 +108,18 @@ static int check_message(struct bytes in, enum kind kind, struct count *count)
 {
     struct pb_reader r = pb_reader_of(in);
     struct pb_field f;
-    size_t n_fields = 0;
+    size_t n_entry_fields = 0;
     int rc;
 
     while ((rc = pb_next(&r, &f)) > 0) {
-        bool is_entry = kind == KIND_MESSAGE && f.number == 7;
-
         if (kind == KIND_ENTRY) {
-            n_fields++;
-        } else if (is_entry) {
+            n_entry_fields++;
+        } else if (kind_inside(kind, f.number) == KIND_ENTRY) {
             count->n_entries++;
         } else {
             count->n_fields++;
         }
-        if (n_fields > ENTRY_FIELDS_MAX || count->n_fields > FIELDS_MAX ||
+        if (n_entry_fields > ENTRY_FIELDS_MAX || count->n_fields > FIELDS_MAX ||
             count->n_entries > PEER_APPEND_ENTRIES_MAX) {
             return ERR_MALFORMED;
         }

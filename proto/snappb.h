@@ -13,12 +13,14 @@ struct snappb_snapshot {
     struct bytes data;
 };
 
-/* Bytes before the data of a file with `data_len` bytes of it. */
+/* Bytes before the data of a file with `data_len` bytes of it, and write them
+ * at `p`; returns the end, where the caller puts the data. */
 #define SNAPPB_HEAD_MAX 20
 size_t snappb_head_size(uint32_t crc, size_t data_len);
 uint8_t *snappb_head_encode(uint8_t *p, uint32_t crc, size_t data_len);
 
-/* `data` points into `in`. ERR_MALFORMED if it does not parse. */
+/* `data` points into `in`, NULL if it is absent. ERR_MALFORMED, with *out
+ * untouched, if it does not parse. The crc is not checked. */
 MUST_CHECK int snappb_decode(struct bytes in, struct snappb_snapshot *out);
 
 #endif /* PROTO_SNAPPB_H */

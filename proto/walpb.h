@@ -24,8 +24,10 @@ struct walpb_record {
 };
 
 /* Strict: ERR_MALFORMED for an unknown type or field, a repeated or missing
- * scalar, a crc over 32 bits, a truncated field [reliability 3.3]. Written by
- * hand, as it runs once per record and must not be more lenient than that. */
+ * scalar, a crc over 32 bits, a truncated field [reliability 3.3]; and for what
+ * no writer of the format writes, fields out of order or varints longer than
+ * needed. Written by hand, as it runs once per record and must not be more
+ * lenient than that. *out is untouched on failure. */
 MUST_CHECK int walpb_record_decode(struct bytes in, struct walpb_record *out);
 
 /* The encoded size of a record with `data_len` bytes of data (`has_data`
@@ -49,7 +51,8 @@ struct walpb_snapshot {
 size_t walpb_snapshot_size(const struct walpb_snapshot *s);
 uint8_t *walpb_snapshot_encode(const struct walpb_snapshot *s, uint8_t *p);
 
-/* conf_state is not kept: nothing reads it back. */
+/* Lenient as protobuf is. conf_state is not kept: nothing reads it back. *out
+ * is untouched on failure. */
 MUST_CHECK int walpb_snapshot_decode(struct bytes in,
                                      struct walpb_snapshot *out);
 
