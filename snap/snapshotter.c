@@ -75,23 +75,6 @@ static char *snap_path(const struct snapshotter *s, struct snap_id id,
     return vfs_join(s->dir, name);
 }
 
-/* The directory that holds `path`, owned by the caller. */
-static char *parent_dir(const char *path)
-{
-    size_t len = strlen(path);
-
-    while (len > 1 && path[len - 1] == '/') {
-        len--;
-    }
-    while (len > 0 && path[len - 1] != '/') {
-        len--;
-    }
-    while (len > 1 && path[len - 1] == '/') {
-        len--;
-    }
-    return len == 0 ? xstrdup(".") : xasprintf("%.*s", (int)len, path);
-}
-
 /* --- life cycle --- */
 
 void snapshotter_init(struct snapshotter *s, struct vfs *fs, const char *dir,
@@ -117,7 +100,7 @@ static int make_dir(struct snapshotter *s, struct errmsg *em)
     if (rc < 0) {
         return errmsg_set(em, rc, "create directory %s", s->dir);
     }
-    char *parent = parent_dir(s->dir);
+    char *parent = vfs_parent(s->dir);
     rc = vfs_sync_dir(s->fs, parent);
     if (rc < 0) {
         errmsg_set(em, rc, "sync directory %s", parent);
