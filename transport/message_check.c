@@ -145,7 +145,7 @@ static enum message_verdict check_append(const struct raft_message *m,
     if (v != MESSAGE_GOOD) {
         return v;
     }
-    if (m->entries.len > UINT64_MAX - 1 - m->index) {
+    if (m->index >= UINT64_MAX - m->entries.len) {
         return impossible("index overflow", reason);
     }
     for (size_t i = 0; i < m->entries.len; i++) {
