@@ -60,9 +60,10 @@ void wal_contents_release(struct wal_contents *c);
  * with nothing but temporary files is an unfinished creation, not a WAL. */
 bool wal_exists(struct vfs *fs, const char *dir);
 
-/* Create the first segment (temporary directory, sync, rename, sync of the
- * parent) and leave the WAL open for appending, locked, in *out. A leftover of
- * an unfinished creation is removed first.
+/* Make the directory if it is missing and the first segment in it (temporary
+ * name, sync, rename, sync of the directory and of its parent), and leave the
+ * WAL open for appending, locked, in *out. A leftover of an unfinished creation
+ * is removed first.
  * Errors: -EEXIST if there is a WAL, ERR_LOCKED, -errno. Nothing is left. */
 MUST_CHECK int wal_create(const struct wal_options *opts, struct wal **out,
                           struct errmsg *em);
@@ -82,34 +83,47 @@ MUST_CHECK int wal_open(const struct wal_options *opts, struct wal **out,
 
 /* The snapshot markers that a node may start from: those that the commit index
  * of the last HardState covers and that no later record has superseded, in
- * ascending order. Borrowed until wal_start. Index 0 is not listed; starting
- * from nothing is possible if wal_reaches_beginning(). */
+ * ascending order. A marker that replaced the log is covered by itself: what
+ * it stands for is committed, even if a crash kept the HardState from saying
+ * so. Borrowed until wal_start. Index 0 is not listed; starting from nothing
+ * is possible if wal_reaches_beginning(). */
 const struct wal_marker *wal_markers(const struct wal *w, size_t *n);
 
-/* Whether the log still has its first entry, so that no snapshot is needed. */
+/* Whether the log as read still has its first entry, so that no snapshot is
+ * needed. A log that is huge and has two usable markers is kept in memory only
+ * from the older of them on. */
 bool wal_reaches_beginning(const struct wal *w);
 
 /* End of read mode: take over the contents behind the snapshot `start` (index
- * 0: the beginning) into *out, mend a torn tail (copy to NAME.broken, zero,
- * sync), write the opening marker of the first group and be ready to append.
+ * 0: the beginning) into *out, mend a torn tail (copy to NAME.broken, cut,
+ * sync, a WARN line), make what was read durable, for the process that wrote it
+ * may have died before its sync, write an opening marker and be ready to
+ * append.
  *
  * Errors:
- *   ERR_SNAPSHOT_MISMATCH  `start` is not one of the markers
- *   ERR_DAMAGED            a gap behind `start`, or commit beyond the last
- *                          entry
- *   -errno */
+ *   ERR_SNAPSHOT_MISMATCH  `start` is not one of the markers; still in read
+ *                          mode
+ *   ERR_DAMAGED            `start` is index 0 and the log begins later; still
+ *                          in read mode
+ *   -errno                 broken */
 MUST_CHECK int wal_start(struct wal *w, struct wal_marker start,
                          struct wal_contents *out, struct errmsg *em);
 
-/* Append entries and HardState (empty: left out) to the current group. Nothing
- * is durable before wal_sync. When the segment is full it is cut, which syncs.
- * `entries` are encoded at once and not kept. */
+/* Append entries and HardState (empty: left out) to the current group, in
+ * memory: nothing is written, let alone durable, before wal_sync. If the
+ * segment is full and no group is open, a new one is made first, which syncs.
+ * `entries` are encoded at once and not kept.
+ *
+ * The rules that recovery checks hold here too: indexes without gap and above
+ * the last commit index, terms not falling, and a HardState whose term covers
+ * the last entry, in this call or an earlier one. */
 MUST_CHECK int wal_save(struct wal *w, const struct hard_state *hs,
                         struct raft_entry *const *entries, size_t n,
                         struct errmsg *em);
 
-/* Append a snapshot marker. The snapshot file must be durable already
- * [reliability 3.1]. With index > 0 `conf_state` is required. */
+/* Append a snapshot marker to the current group. The snapshot file must be
+ * durable already [reliability 3.1]. With index > 0 `conf_state` is required.
+ */
 MUST_CHECK int wal_save_snapshot(struct wal *w, const struct walpb_snapshot *s,
                                  struct errmsg *em);
 
@@ -120,11 +134,11 @@ MUST_CHECK int wal_sync(struct wal *w, struct errmsg *em);
 /* Delete the segments that a start from a snapshot at `index` does not need:
  * those whose successor's name index is <= index, oldest first. The snapshot,
  * its marker and their directories must be durable. */
-MUST_CHECK int wal_release_to(struct wal *w, uint64_t index,
-                              struct errmsg *em);
+MUST_CHECK int wal_release_to(struct wal *w, uint64_t index, struct errmsg *em);
 
-/* End the last group with a synced marker, unless the WAL is broken or in read
- * mode, close the files, free `w` (NULL: no-op). Returns the sync's result. */
+/* Sync the last group, put a synced marker behind it, unless the WAL is broken
+ * or in read mode, close the files, free `w` (NULL: no-op). Returns the result
+ * of the sync. */
 int wal_close(struct wal *w, struct errmsg *em);
 
 /* Numbers for the status page. */

@@ -1,0 +1,54 @@
+/* Recovery: read a whole WAL directory, without changing a byte of it.
+ *
+ * Every segment is streamed once, front to back: frames (record.h), the torn
+ * or damaged decision where one cannot be read (repair.h), and what the
+ * records mean (replay.h). The locks are taken before anything is read.
+ *
+ * Counterpart: etcd server/storage/wal OpenForRead, ReadAll, Verify. */
+
+#ifndef WAL_RECOVER_H
+#define WAL_RECOVER_H
+
+#include "wal/record.h"
+#include "wal/replay.h"
+#include "wal/segment.h"
+#include "wal/wal.h"
+
+/* Held as long as the directory is in use. Go ignores the name. */
+#define WAL_LOCK_NAME "lock"
+
+struct recovery {
+    struct vfs_file *lock; /* owned */
+    struct vfs_file *tail; /* the last segment, open for writing, locked */
+    struct segment_list segments;
+    struct replay replay;
+
+    /* Where the last segment goes on, and the checksums there. */
+    uint64_t tail_offset;
+    uint64_t tail_size; /* of the file */
+    struct record_chain chain;
+
+    /* The last marker before tail_offset in the last segment. */
+    bool has_marker;
+    uint64_t marker_offset;
+
+    /* As the writer that names the next segment counts it: the last entry, or
+     * a snapshot marker ahead of it. */
+    uint64_t last_index;
+
+    /* What stands behind tail_offset and has to be cut away, and why. */
+    bool torn;
+    const char *why;
+    uint64_t torn_bytes;
+    uint64_t torn_records;
+};
+
+/* Errors as wal_open. On failure *out is empty. */
+MUST_CHECK int recovery_run(const struct wal_options *opts,
+                            struct recovery *out, struct errmsg *em);
+
+/* Free and close what is left in `rec`: whoever takes a part over sets its
+ * field to NULL or zero. */
+void recovery_release(struct recovery *rec);
+
+#endif /* WAL_RECOVER_H */

@@ -1,0 +1,778 @@
+/* Write-ahead log: life cycle and appending.
+ *
+ *   wal_create ---------------------------------+
+ *   wal_open --> READING -- wal_start ----------+-> APPENDING
+ *                                               |       |
+ *                     any failed write or sync -+-------+-> BROKEN
+ *
+ * One group at a time: records are encoded into one buffer, which wal_sync
+ * writes and syncs as a whole. The buffer always begins with a marker, so on
+ * disk each synced group does. Whenever two writes must not be mixed up by a
+ * crash (what was read and the opening marker, the last group and the closing
+ * one) there is a sync between them: a marker that survives a crash while
+ * something before it does not is taken for damage [reliability 3.3 R2].
+ *
+ * Counterpart: etcd server/storage/wal wal.go.
+ * Differs: writes whole groups; a failure is final. */
+
+#include "wal/wal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "src/base/alloc.h"
+#include "src/base/bounds.h"
+#include "src/base/buf.h"
+#include "src/base/log.h"
+#include "wal/recover.h"
+#include "wal/repair.h"
+
+/* A buffer that grew beyond this is given back after its group. */
+#define GROUP_KEEP_BYTES (4 * MiB)
+/* A group that grows beyond this is synced without being asked: only a caller
+ * that appends commit indexes for ever without a sync gets here. */
+#define GROUP_BYTES_MAX (256 * MiB)
+
+enum wal_mode {
+    WAL_READING,
+    WAL_APPENDING,
+    WAL_BROKEN,
+};
+
+struct wal {
+    enum wal_mode mode;
+    struct vfs *fs;          /* borrowed */
+    const struct logger *lg; /* borrowed */
+    char *dir;
+    uint64_t segment_bytes;
+
+    /* In read mode all that was found; afterwards empty. */
+    struct recovery found;
+
+    struct vfs_file *lock;
+    struct vfs_file *tail;        /* the last segment */
+    struct segment_list segments; /* those on disk, the last is the tail */
+    uint64_t tail_offset;         /* where the next group goes */
+    uint64_t tail_size;           /* of the file, reserved space included */
+    bool tail_is_marker;          /* nothing was written behind a marker */
+
+    struct buf group;          /* empty, or a marker and records */
+    struct record_chain chain; /* at the end of the group */
+    struct hard_state state;   /* last one appended */
+    uint64_t last_index;       /* last entry, or a snapshot ahead of it */
+
+    int broken_rc;       /* of the first failure; every later call's result */
+    struct errmsg error; /* its text */
+    uint64_t syncs;
+    uint64_t bytes_written;
+};
+
+void wal_contents_release(struct wal_contents *c)
+{
+    raft_entries_release(&c->entries);
+    *c = (struct wal_contents){0};
+}
+
+/* --- life cycle --- */
+
+static struct wal *wal_new(const struct wal_options *opts)
+{
+    struct wal *w = xcalloc(1, sizeof(*w));
+
+    w->fs = opts->fs;
+    w->lg = opts->lg;
+    w->dir = xstrdup(opts->dir);
+    w->segment_bytes = opts->segment_bytes > 0 ? opts->segment_bytes
+                                               : WAL_SEGMENT_BYTES_DEFAULT;
+    buf_init(&w->group, BUF_UNLIMITED);
+    return w;
+}
+
+static void wal_free(struct wal *w)
+{
+    recovery_release(&w->found);
+    vfs_close(w->tail);
+    vfs_close(w->lock);
+    segment_list_release(&w->segments);
+    buf_release(&w->group);
+    xfree(w->dir);
+    xfree(w);
+}
+
+/* The end of every call that writes: a failure is kept and is final. */
+static int finish(struct wal *w, int rc, struct errmsg *em)
+{
+    ASSERT(w->mode == WAL_APPENDING);
+    if (rc < 0) {
+        w->mode = WAL_BROKEN;
+        w->broken_rc = rc;
+        return errmsg_text(em, rc, "%s", w->error.text);
+    }
+    return 0;
+}
+
+/* The start of every call that writes: 0, or the failure before it. */
+static int check_mode(const struct wal *w, struct errmsg *em)
+{
+    ASSERT(w->mode != WAL_READING);
+    if (w->mode == WAL_BROKEN) {
+        return errmsg_text(em, w->broken_rc, "%s", w->error.text);
+    }
+    return 0;
+}
+
+static int fail(struct wal *w, int rc, const char *call)
+{
+    char name[SEGMENT_NAME_BYTES];
+
+    segment_name_format(w->segments.items[w->segments.len - 1], name);
+    return errmsg_set(&w->error, rc, "%s %s/%s at offset %" PRIu64, call,
+                      w->dir, name, w->tail_offset);
+}
+
+static int sync_directory(struct wal *w, const char *path)
+{
+    int rc = vfs_sync_dir(w->fs, path);
+
+    return rc < 0 ? errmsg_set(&w->error, rc, "sync directory %s", path) : 0;
+}
+
+/* --- groups --- */
+
+static int sync_tail(struct wal *w)
+{
+    int rc = vfs_datasync(w->tail);
+
+    w->syncs++;
+    return rc < 0 ? fail(w, rc, "sync") : 0;
+}
+
+/* Every group begins with a marker. */
+static void open_group(struct wal *w)
+{
+    if (w->group.len == 0) {
+        record_append_marker(&w->group, &w->chain);
+    }
+    ASSERT(w->group.len >= RECORD_MARKER_BYTES);
+}
+
+/* One write, one sync. */
+static int flush(struct wal *w)
+{
+    size_t n = w->group.len;
+    int rc;
+
+    ASSERT(n > 0);
+    ASSERT(w->tail_offset % RECORD_ALIGN == 0);
+    rc = vfs_pwrite(w->tail, w->group.data, n, w->tail_offset);
+    if (rc < 0) {
+        return fail(w, rc, "write");
+    }
+    rc = sync_tail(w);
+    if (rc < 0) {
+        return rc;
+    }
+    w->tail_is_marker = n == RECORD_MARKER_BYTES;
+    w->tail_offset += n;
+    w->tail_size = max_u64(w->tail_size, w->tail_offset);
+    w->bytes_written += n;
+    buf_reset(&w->group);
+    if (w->group.cap > GROUP_KEEP_BYTES) {
+        buf_release(&w->group);
+    }
+    return 0;
+}
+
+static int write_marker(struct wal *w)
+{
+    ASSERT(w->group.len == 0);
+    open_group(w);
+    return flush(w);
+}
+
+static void append_state(struct wal *w, struct buf *b,
+                         struct record_chain *chain)
+{
+    size_t n = hard_state_size(&w->state);
+    uint8_t *p = record_begin(b, n);
+    uint8_t *end = hard_state_encode(&w->state, p);
+
+    ASSERT(end == p + n);
+    record_end(b, WALPB_STATE, n, chain);
+}
+
+/* --- segments --- */
+
+/* Make the next segment and make it the tail. Its name follows the last one's;
+ * `head` is what it begins with. */
+static int add_segment(struct wal *w, struct segment_name name,
+                       const struct buf *head)
+{
+    struct vfs_file *file;
+    int rc = segment_create(w->fs, w->dir, name, w->segment_bytes,
+                            buf_bytes(head), &file, &w->error);
+
+    if (rc < 0) {
+        return rc;
+    }
+    vfs_close(w->tail); /* synced, and no longer written to */
+    w->tail = file;
+    w->tail_offset = head->len;
+    w->tail_size = max_u64(w->segment_bytes, head->len);
+    w->tail_is_marker = false;
+    w->syncs++;
+    w->bytes_written += head->len;
+    segment_list_push(&w->segments, name);
+    log_info(w->lg, "%s: began segment %" PRIu64 " at index %" PRIu64, w->dir,
+             name.seq, name.index);
+    return 0;
+}
+
+/* A finished segment has no zeros at its end [formats-wal 8]. */
+static int trim_tail(struct wal *w)
+{
+    int rc;
+
+    if (w->tail_size == w->tail_offset) {
+        return 0;
+    }
+    rc = vfs_truncate(w->tail, w->tail_offset);
+    if (rc < 0) {
+        return fail(w, rc, "truncate");
+    }
+    w->tail_size = w->tail_offset;
+    return sync_tail(w);
+}
+
+/* Begin a new segment. No group may be open: all before it is synced. */
+static int cut(struct wal *w)
+{
+    struct segment_name last = w->segments.items[w->segments.len - 1];
+    struct segment_name next = {last.seq + 1, w->last_index + 1};
+    struct buf head;
+    int rc = trim_tail(w);
+
+    ASSERT(w->group.len == 0);
+    if (rc < 0) {
+        return rc;
+    }
+    buf_init(&head, BUF_UNLIMITED);
+    record_append_marker(&head, &w->chain);
+    record_append(&head, WALPB_METADATA, (struct bytes){0}, &w->chain);
+    if (!hard_state_is_empty(&w->state)) {
+        append_state(w, &head, &w->chain);
+    }
+    rc = add_segment(w, next, &head);
+    buf_release(&head);
+    return rc;
+}
+
+/* --- creation --- */
+
+struct dir_content {
+    bool has_wal;
+    bool has_other; /* neither a WAL's nor left over from creating one */
+};
+
+static bool ends_in(const char *name, const char *suffix)
+{
+    size_t n = strlen(name);
+    size_t m = strlen(suffix);
+
+    return n >= m && strcmp(name + n - m, suffix) == 0;
+}
+
+static void look_at_name(void *arg, const char *name)
+{
+    struct dir_content *c = arg;
+
+    if (ends_in(name, SEGMENT_SUFFIX)) {
+        c->has_wal = true;
+    } else if (!ends_in(name, SEGMENT_TMP_SUFFIX) &&
+               strcmp(name, WAL_LOCK_NAME) != 0) {
+        c->has_other = true;
+    }
+}
+
+bool wal_exists(struct vfs *fs, const char *dir)
+{
+    struct dir_content c = {0};
+    int rc = vfs_list(fs, dir, look_at_name, &c);
+
+    /* A directory that cannot be read may hold a WAL: opening it will say
+     * what is wrong; creating one over it would be a disaster. */
+    return rc < 0 ? rc != -ENOENT : c.has_wal;
+}
+
+/* Under the lock: nothing but left-overs may be there; remove them. */
+static int clean_dir(struct wal *w)
+{
+    struct vfs_names names;
+    struct dir_content c = {0};
+    int rc = vfs_list_sorted(w->fs, w->dir, &names);
+
+    if (rc < 0) {
+        return errmsg_set(&w->error, rc, "list %s", w->dir);
+    }
+    for (size_t i = 0; i < names.n; i++) {
+        look_at_name(&c, names.names[i]);
+    }
+    if (c.has_wal || c.has_other) {
+        rc = errmsg_set(&w->error, -EEXIST, "create a WAL in %s", w->dir);
+    }
+    for (size_t i = 0; rc == 0 && i < names.n; i++) {
+        if (ends_in(names.names[i], SEGMENT_TMP_SUFFIX)) {
+            char *path = vfs_join(w->dir, names.names[i]);
+
+            rc = vfs_unlink(w->fs, path);
+            if (rc < 0) {
+                errmsg_set(&w->error, rc, "remove %s", path);
+            }
+            xfree(path);
+        }
+    }
+    vfs_names_release(&names);
+    return rc;
+}
+
+/* The first segment: its first three records are those of every raftexample
+ * [formats-wal 4], the marker behind them is ours. */
+static int create_first(struct wal *w)
+{
+    static const struct walpb_snapshot nothing = {0};
+    struct segment_name name = {0, 0};
+    size_t n = walpb_snapshot_size(&nothing);
+    struct buf head;
+    int rc;
+
+    buf_init(&head, BUF_UNLIMITED);
+    record_append_crc(&head, &w->chain);
+    record_append(&head, WALPB_METADATA, (struct bytes){0}, &w->chain);
+    walpb_snapshot_encode(&nothing, record_begin(&head, n));
+    record_end(&head, WALPB_SNAPSHOT, n, &w->chain);
+    record_append_marker(&head, &w->chain);
+    rc = add_segment(w, name, &head);
+    w->tail_is_marker = true;
+    buf_release(&head);
+    return rc;
+}
+
+static int sync_parent(struct wal *w)
+{
+    char *parent = vfs_parent(w->dir);
+    int rc = sync_directory(w, parent);
+
+    xfree(parent);
+    return rc;
+}
+
+static int create_locked(struct wal *w)
+{
+    struct segment_name first = {0, 0};
+    char *path;
+    int rc = clean_dir(w);
+
+    if (rc < 0) {
+        return rc;
+    }
+    rc = create_first(w);
+    if (rc == 0) {
+        rc = sync_parent(w);
+    }
+    if (rc < 0) {
+        /* Best effort: the failure that is reported is the first one. */
+        path = segment_path(w->dir, first);
+        vfs_unlink(w->fs, path);
+        xfree(path);
+    }
+    return rc;
+}
+
+int wal_create(const struct wal_options *opts, struct wal **out,
+               struct errmsg *em)
+{
+    struct wal *w = wal_new(opts);
+    char *lock = vfs_join(opts->dir, WAL_LOCK_NAME);
+    bool made;
+    int rc;
+
+    w->mode = WAL_APPENDING;
+    rc = vfs_mkdir(w->fs, w->dir);
+    made = rc == 0;
+    if (rc < 0 && rc != -EEXIST) {
+        errmsg_set(&w->error, rc, "make directory %s", w->dir);
+        goto err_free;
+    }
+    rc = vfs_open(w->fs, lock, VFS_READ | VFS_WRITE | VFS_CREATE, &w->lock);
+    if (rc < 0) {
+        errmsg_set(&w->error, rc, "open %s", lock);
+        goto err_rmdir;
+    }
+    rc = vfs_lock(w->lock);
+    if (rc < 0) {
+        errmsg_set(&w->error, rc, "lock %s", lock);
+        goto err_free; /* another process is at work here */
+    }
+    rc = create_locked(w);
+    if (rc < 0) {
+        goto err_unlink;
+    }
+    xfree(lock);
+    *out = w;
+    return 0;
+
+err_unlink:
+    if (rc != -EEXIST) {
+        vfs_unlink(w->fs, lock);
+    }
+err_rmdir:
+    if (made) {
+        vfs_rmdir(w->fs, w->dir);
+    }
+err_free:
+    ASSERT(rc < 0);
+    errmsg_text(em, rc, "%s", w->error.text);
+    xfree(lock);
+    wal_free(w);
+    return rc;
+}
+
+/* --- reading --- */
+
+int wal_open(const struct wal_options *opts, struct wal **out,
+             struct errmsg *em)
+{
+    struct wal *w = wal_new(opts);
+    int rc = recovery_run(opts, &w->found, em);
+
+    if (rc < 0) {
+        wal_free(w);
+        return rc;
+    }
+    w->mode = WAL_READING;
+    *out = w;
+    return 0;
+}
+
+const struct wal_marker *wal_markers(const struct wal *w, size_t *n)
+{
+    ASSERT(w->mode == WAL_READING);
+    return replay_usable(&w->found.replay, n);
+}
+
+bool wal_reaches_beginning(const struct wal *w)
+{
+    ASSERT(w->mode == WAL_READING);
+    return w->found.replay.base.index == 0;
+}
+
+/* From read mode on, what was found is the state to append to. */
+static void take_over(struct wal *w)
+{
+    struct recovery *f = &w->found;
+
+    w->mode = WAL_APPENDING;
+    w->lock = f->lock;
+    w->tail = f->tail;
+    w->segments = f->segments;
+    w->tail_offset = f->tail_offset;
+    w->tail_size = f->tail_size;
+    w->chain = f->chain;
+    w->state = f->replay.hs;
+    w->last_index = f->last_index;
+    f->lock = NULL;
+    f->tail = NULL;
+    f->segments = (struct segment_list){0};
+}
+
+/* Cut away what is torn, and reserve the segment's space again. */
+static int mend(struct wal *w, struct segment_reader *r)
+{
+    const struct recovery *f = &w->found;
+    bool shorter = w->tail_size < w->segment_bytes;
+    struct segment_name name = w->segments.items[w->segments.len - 1];
+    int rc;
+
+    if (shorter && (f->torn || w->tail_size == w->tail_offset)) {
+        /* No crash makes a file shorter, so entries may be missing that were
+         * acknowledged. Other nodes have them; the leader will tell. */
+        log_error(w->lg,
+                  "%s: segment %" PRIu64 " is shorter than it was made: "
+                  "%" PRIu64 " of %" PRIu64 " bytes",
+                  w->dir, name.seq, w->tail_size, w->segment_bytes);
+    }
+    if (f->torn) {
+        log_at(w->lg, shorter ? LOG_ERROR : LOG_WARN,
+               "%s: cut a torn group in segment %" PRIu64 " at offset "
+               "%" PRIu64 ": %s; %" PRIu64 " bytes, %" PRIu64 " records",
+               w->dir, name.seq, w->tail_offset, f->why, f->torn_bytes,
+               f->torn_records);
+        rc = repair_cut(w->fs, w->dir, name, r, w->tail_offset,
+                        w->segment_bytes, &w->error);
+        w->tail_size = max_u64(w->tail_offset, w->segment_bytes);
+        return rc;
+    }
+    if (shorter) {
+        rc = vfs_allocate(w->tail, w->segment_bytes);
+        w->tail_size = w->segment_bytes;
+        return rc < 0 ? fail(w, rc, "allocate") : 0;
+    }
+    return 0;
+}
+
+/* The last group as read may live in the page cache only: the process that
+ * wrote it died before its sync, or its sync failed, after which the kernel
+ * calls the pages clean. Write it again, so that this sync counts. */
+static int rewrite_group(struct wal *w, struct segment_reader *r)
+{
+    uint64_t off =
+        w->found.has_marker ? w->found.marker_offset : w->tail_offset;
+
+    while (off < w->tail_offset) {
+        struct bytes v;
+        int rc = segment_reader_view(r, off, 1, &v);
+
+        if (rc < 0) {
+            return fail(w, rc, "read");
+        }
+        v.len = (size_t)min_u64(v.len, w->tail_offset - off);
+        rc = vfs_pwrite(w->tail, v.data, v.len, off);
+        if (rc < 0) {
+            return fail(w, rc, "write");
+        }
+        off += v.len;
+    }
+    return sync_tail(w);
+}
+
+static int make_durable(struct wal *w)
+{
+    struct segment_reader r;
+    int rc = segment_reader_init(&r, w->tail);
+
+    if (rc < 0) {
+        return fail(w, rc, "read");
+    }
+    rc = mend(w, &r);
+    if (rc == 0) {
+        rc = rewrite_group(w, &r);
+    }
+    segment_reader_release(&r);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = sync_directory(w, w->dir);
+    return rc < 0 ? rc : sync_parent(w);
+}
+
+/* The opening marker; and the hard state, if a snapshot marker says more than
+ * the last one written. */
+static int write_opening(struct wal *w)
+{
+    open_group(w);
+    if (w->found.replay.raised) {
+        append_state(w, &w->group, &w->chain);
+    }
+    return flush(w);
+}
+
+int wal_start(struct wal *w, struct wal_marker start, struct wal_contents *out,
+              struct errmsg *em)
+{
+    int rc;
+
+    ASSERT(w->mode == WAL_READING);
+    rc = replay_take(&w->found.replay, start, out);
+    if (rc < 0) {
+        return errmsg_set(em, rc,
+                          "%s: start from the snapshot of index %" PRIu64
+                          ", term %" PRIu64,
+                          w->dir, start.index, start.term);
+    }
+    out->torn_bytes = w->found.torn_bytes;
+    out->torn_records = w->found.torn_records;
+    take_over(w);
+    rc = make_durable(w);
+    if (rc == 0) {
+        rc = write_opening(w);
+    }
+    recovery_release(&w->found);
+    if (rc < 0) {
+        wal_contents_release(out);
+    }
+    return finish(w, rc, em);
+}
+
+/* --- appending --- */
+
+static void append_entry(struct wal *w, const struct raft_entry *e)
+{
+    size_t n = raft_entry_size(e);
+    uint8_t *p = record_begin(&w->group, n);
+    uint8_t *end = raft_entry_encode(e, p);
+
+    ASSERT(end == p + n);
+    record_end(&w->group, WALPB_ENTRY, n, &w->chain);
+}
+
+/* What recovery would refuse must not be written. */
+static void check_save(const struct wal *w, const struct hard_state *hs,
+                       struct raft_entry *const *entries, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct raft_entry *e = entries[i];
+
+        ASSERT(e->term > 0);
+        ASSERT(e->term <= hs->term);
+        ASSERT(e->index > w->state.commit);
+        ASSERT(raft_entry_size(e) < WAL_RECORD_MAX - RECORD_MARKER_BYTES);
+        if (i > 0) {
+            ASSERT(e->index == entries[i - 1]->index + 1);
+            ASSERT(e->term >= entries[i - 1]->term);
+        } else {
+            ASSERT(e->index <= w->last_index + 1);
+        }
+    }
+    ASSERT(hs->term >= w->state.term);
+    ASSERT(hs->commit >= w->state.commit);
+    ASSERT(hs->commit <= (n > 0 ? entries[n - 1]->index : w->last_index));
+}
+
+static void append_group(struct wal *w, const struct hard_state *hs,
+                         struct raft_entry *const *entries, size_t n)
+{
+    open_group(w);
+    for (size_t i = 0; i < n; i++) {
+        append_entry(w, entries[i]);
+    }
+    if (n > 0) {
+        w->last_index = entries[n - 1]->index;
+    }
+    if (!hard_state_is_empty(hs)) {
+        w->state = *hs;
+        append_state(w, &w->group, &w->chain);
+    }
+}
+
+int wal_save(struct wal *w, const struct hard_state *hs,
+             struct raft_entry *const *entries, size_t n, struct errmsg *em)
+{
+    int rc = check_mode(w, em);
+
+    if (rc < 0 || (n == 0 && hard_state_is_empty(hs))) {
+        return rc;
+    }
+    check_save(w, hard_state_is_empty(hs) ? &w->state : hs, entries, n);
+    if (w->group.len == 0 && w->tail_offset >= w->segment_bytes) {
+        rc = cut(w);
+        if (rc < 0) {
+            return finish(w, rc, em);
+        }
+    }
+    append_group(w, hs, entries, n);
+    return w->group.len < GROUP_BYTES_MAX ? 0 : wal_sync(w, em);
+}
+
+int wal_save_snapshot(struct wal *w, const struct walpb_snapshot *s,
+                      struct errmsg *em)
+{
+    size_t n = walpb_snapshot_size(s);
+    uint8_t *p;
+    uint8_t *end;
+    int rc = check_mode(w, em);
+
+    ASSERT(s->index > 0);
+    ASSERT(s->term > 0);
+    ASSERT(s->conf_state != NULL);
+    if (rc < 0) {
+        return rc;
+    }
+    open_group(w);
+    p = record_begin(&w->group, n);
+    end = walpb_snapshot_encode(s, p);
+    ASSERT(end == p + n);
+    record_end(&w->group, WALPB_SNAPSHOT, n, &w->chain);
+
+    /* As recovery does: what the snapshot holds is committed. */
+    w->last_index = max_u64(w->last_index, s->index);
+    w->state.commit = max_u64(w->state.commit, s->index);
+    if (w->state.term < s->term) {
+        w->state.term = s->term;
+        w->state.vote = 0;
+    }
+    return 0;
+}
+
+int wal_sync(struct wal *w, struct errmsg *em)
+{
+    int rc = check_mode(w, em);
+
+    if (rc < 0 || w->group.len == 0) {
+        return rc;
+    }
+    return finish(w, flush(w), em);
+}
+
+/* --- releasing, closing --- */
+
+static int remove_first(struct wal *w)
+{
+    char *path = segment_path(w->dir, w->segments.items[0]);
+    int rc = vfs_unlink(w->fs, path);
+
+    if (rc < 0) {
+        errmsg_set(&w->error, rc, "remove %s", path);
+    } else {
+        /* One sync each: a crash must not remove a later one alone, which
+         * would leave a gap. */
+        rc = sync_directory(w, w->dir);
+        segment_list_drop_first(&w->segments);
+    }
+    xfree(path);
+    return rc;
+}
+
+int wal_release_to(struct wal *w, uint64_t index, struct errmsg *em)
+{
+    int rc = check_mode(w, em);
+
+    while (rc == 0 && w->segments.len > 1 &&
+           w->segments.items[1].index <= index) {
+        rc = finish(w, remove_first(w), em);
+    }
+    return rc;
+}
+
+int wal_close(struct wal *w, struct errmsg *em)
+{
+    int rc = 0;
+
+    if (w == NULL) {
+        return 0;
+    }
+    if (w->mode == WAL_APPENDING) {
+        rc = wal_sync(w, em);
+        if (rc == 0 && !w->tail_is_marker) {
+            rc = finish(w, write_marker(w), em);
+        }
+    }
+    wal_free(w);
+    return rc;
+}
+
+void wal_get_stats(const struct wal *w, struct wal_stats *out)
+{
+    const struct segment_list *l =
+        w->mode == WAL_READING ? &w->found.segments : &w->segments;
+
+    ASSERT(l->len > 0);
+    *out = (struct wal_stats){
+        .segments = l->len,
+        .first_seq = l->items[0].seq,
+        .last_seq = l->items[l->len - 1].seq,
+        .tail_offset =
+            w->mode == WAL_READING ? w->found.tail_offset : w->tail_offset,
+        .syncs = w->syncs,
+        .bytes_written = w->bytes_written,
+    };
+}
