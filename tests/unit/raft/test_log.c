@@ -14,6 +14,9 @@ static struct fatal_trap trap;
 static struct memory_storage ms;
 static struct raft_log l;
 
+/* Not a local: append() may leave by a fatal condition. */
+static struct raft_entries scratch;
+
 static struct entry_id eid(uint64_t index, uint64_t term)
 {
     return (struct entry_id){.term = term, .index = index};
@@ -58,15 +61,14 @@ static void tear_down(void)
     raft_log_check(&l);
     raft_log_release(&l);
     memory_storage_release(&ms);
+    raft_entries_release(&scratch);
 }
 
 static void append(const struct at ids[AT_MAX])
 {
-    struct raft_entries v = {0};
-
-    test_entries(&v, ids);
-    raft_log_append(&l, v.items, v.len);
-    raft_entries_release(&v);
+    raft_entries_reset(&scratch);
+    test_entries(&scratch, ids);
+    raft_log_append(&l, scratch.items, scratch.len);
 }
 
 /* Append lo@lo ... to the stable part, to the log. */
