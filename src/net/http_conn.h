@@ -42,7 +42,8 @@ struct http_net *http_net_new(uv_loop_t *loop, const struct logger *lg);
 void http_net_flush(struct http_net *net);
 
 /* Everything must be closed (listeners, clients, and the loop run until their
- * connections are gone). NULL: no-op. */
+ * connections are gone); the last of it goes with the next turn of the loop.
+ * NULL: no-op. */
 void http_net_free(struct http_net *net);
 
 /* Milliseconds of the loop's monotonic clock; for log_limit and back-off. */
@@ -85,8 +86,12 @@ struct http_server_ops {
     /* The connection is gone before the answer was written, or while a stream
      * was open. Not called after a complete answer. */
     void (*on_abort)(void *ctx, struct http_exchange *x);
-    /* A stream's queue went below half of its bound again; may be NULL. */
+    /* A stream's queue, which was full, went below half of its bound; may be
+     * NULL. */
     void (*on_drain)(void *ctx, struct http_exchange *x);
+    /* After http_exchange_has_room said no: there is room now; may be NULL if
+     * that is never asked. */
+    void (*on_room)(void *ctx, struct http_exchange *x);
 };
 
 struct http_listener_options {
@@ -98,6 +103,7 @@ struct http_listener_options {
     uint64_t body_timeout_ms;   /* from the end of the header */
     uint64_t idle_timeout_ms;   /* between requests */
     uint64_t write_timeout_ms;  /* without a byte taken */
+    const char *allow; /* of the 405 to an unknown method; NULL: no Allow */
     const struct http_server_ops *ops;
     void *ctx;
 };
@@ -108,6 +114,12 @@ MUST_CHECK int http_listener_open(struct http_net *net,
                                   const struct http_listener_options *o,
                                   struct http_listener **out,
                                   struct errmsg *em);
+
+/* The port in use, also where options asked for port 0 (any). */
+uint16_t http_listener_port(const struct http_listener *l);
+
+/* Accepted connections that are not closed yet. */
+size_t http_listener_conns(const struct http_listener *l);
 
 /* Stop accepting; connections that are idle are closed now, the others after
  * their last answer ("Connection: close"). Accepting cannot be taken up
@@ -140,6 +152,12 @@ struct http_response {
     struct bytes body;  /* copied */
     bool close;         /* close the connection behind it */
 };
+
+/* Whether an answer with `len` bytes of body may be given now. If not, because
+ * the client has not taken the answers before it, on_room follows in time (or
+ * on_abort): whoever keeps what it would answer somewhere else waits for it, so
+ * that pipelined requests for large values cannot fill the memory. */
+bool http_exchange_has_room(struct http_exchange *x, size_t len);
 
 /* Answer. HEAD, 204 and 304 get no body but the Content-Length of `body` (HEAD
  * only). The exchange is over for the user. */

@@ -1,0 +1,401 @@
+/* Exchanges: the answers of a connection, written in the order of the requests.
+ *
+ * The happy path: an answer goes into the connection's output if its exchange
+ * is the oldest, else it is held in the exchange until it is. An answered
+ * exchange at the front is taken off, and what the next one holds follows.
+ *
+ * What can go wrong: the connection breaks: the exchanges that have no answer
+ * are aborted in its close callback, and an answer given in between goes
+ * nowhere. Answers pile up because the client takes none: has_room says no,
+ * and on_room calls when the exchange is the oldest and half of the queue is
+ * free. */
+
+#include "src/net/http_server.h"
+
+#include "src/base/alloc.h"
+
+struct http_exchange *http_exchange_new(struct server_conn *sc)
+{
+    struct http_net *net = sc->c.net;
+    struct list *node = list_pop_front(&net->free_exchanges);
+    struct http_exchange *x;
+
+    if (node != NULL) {
+        net->n_free_exchanges--;
+        x = container_of(node, struct http_exchange, node);
+    } else {
+        x = xmalloc(sizeof(*x));
+    }
+    *x = (struct http_exchange){.sc = sc};
+    buf_init(&x->held, BUF_UNLIMITED);
+    list_push_back(&sc->exchanges, &x->node);
+    sc->n_exchanges++;
+    return x;
+}
+
+void http_exchange_free(struct http_exchange *x)
+{
+    struct server_conn *sc = x->sc;
+    struct http_net *net = sc->c.net;
+
+    if (sc->current == x) {
+        sc->current = NULL;
+    }
+    list_remove(&x->node);
+    sc->n_exchanges--;
+    sc->held_bytes -= x->held.len;
+    http_net_give_buf(net, &x->held);
+    if (net->n_free_exchanges == HTTP_POOL_EXCHANGES) {
+        xfree(x);
+        return;
+    }
+    list_push_back(&net->free_exchanges, &x->node);
+    net->n_free_exchanges++;
+}
+
+struct http_exchange *http_exchange_oldest(const struct server_conn *sc)
+{
+    return list_is_empty(&sc->exchanges)
+               ? NULL
+               : container_of(sc->exchanges.next, struct http_exchange, node);
+}
+
+static bool is_last(const struct http_exchange *x)
+{
+    return x->node.next == &x->sc->exchanges;
+}
+
+size_t http_exchange_waiting_bytes(const struct server_conn *sc)
+{
+    return http_conn_queued(&sc->c) + sc->held_bytes;
+}
+
+void http_exchange_abort(struct http_exchange *x)
+{
+    const struct http_listener_options *o = &x->sc->l->o;
+
+    if (x->answered || x->ours) {
+        return;
+    }
+    x->ours = true;
+    o->ops->on_abort(o->ctx, x);
+}
+
+/* --- output, in the order of the requests --- */
+
+/* Where the output of `x` goes now. */
+static struct buf *begin_output(struct http_exchange *x)
+{
+    struct server_conn *sc = x->sc;
+
+    if (http_exchange_oldest(sc) == x) {
+        return http_conn_out(&sc->c);
+    }
+    if (x->held.data == NULL) {
+        http_net_take_buf(sc->c.net, &x->held);
+    }
+    sc->held_bytes -= x->held.len;
+    return &x->held;
+}
+
+static void end_output(struct http_exchange *x)
+{
+    struct server_conn *sc = x->sc;
+
+    if (http_exchange_oldest(sc) == x) {
+        http_conn_dirty(&sc->c);
+    } else {
+        sc->held_bytes += x->held.len;
+    }
+}
+
+/* `x` became the oldest: what it holds can go. */
+static void release_held(struct http_exchange *x)
+{
+    struct server_conn *sc = x->sc;
+    struct buf *out = http_conn_out(&sc->c);
+
+    if (x->held.len == 0) {
+        return;
+    }
+    (void)buf_append(out, x->held.data, x->held.len);
+    sc->held_bytes -= x->held.len;
+    http_net_give_buf(sc->c.net, &x->held);
+    http_conn_dirty(&sc->c);
+}
+
+void http_exchange_advance(struct server_conn *sc)
+{
+    struct http_exchange *x;
+
+    while ((x = http_exchange_oldest(sc)) != NULL && x->answered) {
+        bool close = x->close;
+
+        http_exchange_free(x);
+        if (close) {
+            http_conn_finish(&sc->c);
+            return;
+        }
+        if (http_exchange_oldest(sc) != NULL) {
+            release_held(http_exchange_oldest(sc));
+        }
+    }
+    if (x == NULL && server_conn_is_ending(sc) &&
+        (sc->no_more || !http_parser_in_message(&sc->parser))) {
+        http_conn_finish(&sc->c);
+        return;
+    }
+    if ((x != NULL && x->wants_room) ||
+        (sc->c.paused && !server_conn_is_paused(sc))) {
+        http_conn_todo(&sc->c);
+    }
+    server_conn_update_deadline(sc);
+}
+
+static const char *reason_of(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } reasons[] = {
+        {200, "OK"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {301, "Moved Permanently"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {417, "Expectation Failed"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+        if (reasons[i].status == status) {
+            return reasons[i].reason;
+        }
+    }
+    return "Status";
+}
+
+/* Decimal, without the cost of a format. */
+static void append_number(struct buf *b, uint64_t v)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    (void)buf_append(b, digits + at, sizeof(digits) - at);
+}
+
+static void append_status_line(struct http_exchange *x, struct buf *out,
+                               int status)
+{
+    (void)buf_append_str(out, "HTTP/1.1 ");
+    append_number(out, (uint64_t)status);
+    (void)buf_append_byte(out, ' ');
+    (void)buf_append_str(out, reason_of(status));
+    (void)buf_append_str(out, "\r\n");
+    (void)buf_append_str(out, http_net_date(x->sc->c.net));
+}
+
+static void append_connection(const struct http_exchange *x, struct buf *out)
+{
+    if (x->close) {
+        (void)buf_append_str(out, "Connection: close\r\n");
+    } else if (x->minor == 0) {
+        (void)buf_append_str(out, "Connection: keep-alive\r\n");
+    }
+}
+
+/* What makes this answer the connection's last, whatever the user wants. */
+static bool must_close(const struct http_exchange *x)
+{
+    const struct server_conn *sc = x->sc;
+    bool unread_body = sc->current == x && x->has_body;
+
+    return !x->keep_alive || unread_body ||
+           (is_last(x) && server_conn_is_ending(sc));
+}
+
+void http_respond(struct http_exchange *x, const struct http_response *r)
+{
+    struct server_conn *sc = x->sc;
+    bool no_length = r->status == 204 || r->status == 304;
+
+    ASSERT(!x->answered);
+    ASSERT(!x->streaming);
+    x->answered = true;
+    x->wants_room = false;
+    if (sc->c.state != HTTP_CONN_OPEN) {
+        return; /* too late; the close callback frees it */
+    }
+    x->close = r->close || must_close(x);
+    if (sc->current == x) {
+        sc->current = NULL; /* what may follow of it is not read */
+    }
+
+    struct buf *out = begin_output(x);
+    append_status_line(x, out, r->status);
+    if (r->content_type != NULL) {
+        (void)buf_append_str(out, "Content-Type: ");
+        (void)buf_append_str(out, r->content_type);
+        (void)buf_append_str(out, "\r\n");
+    }
+    if (!no_length) {
+        (void)buf_append_str(out, "Content-Length: ");
+        append_number(out, r->body.len);
+        (void)buf_append_str(out, "\r\n");
+    }
+    append_connection(x, out);
+    if (r->fields != NULL) {
+        (void)buf_append_str(out, r->fields);
+    }
+    (void)buf_append_str(out, "\r\n");
+    if (!no_length && !x->is_head) {
+        (void)buf_append(out, r->body.data, r->body.len);
+    }
+    end_output(x);
+
+    if (x->close) {
+        server_conn_take_no_more(sc);
+    }
+    http_exchange_advance(sc);
+}
+
+bool http_exchange_has_room(struct http_exchange *x, size_t len)
+{
+    struct server_conn *sc = x->sc;
+    size_t waiting = http_exchange_waiting_bytes(sc);
+
+    /* An answer with nothing before it always has room, however large: else
+     * it would wait for ever. */
+    if (waiting + len <= HTTP_WRITE_QUEUE_MAX ||
+        (waiting == 0 && http_exchange_oldest(sc) == x)) {
+        return true;
+    }
+    x->wants_room = true;
+    sc->c.notify_sent = true;
+    return false;
+}
+
+void http_exchange_continue(struct http_exchange *x)
+{
+    struct buf *out = begin_output(x);
+
+    (void)buf_append_str(out, "HTTP/1.1 100 Continue\r\n\r\n");
+    end_output(x);
+}
+
+/* --- streams --- */
+
+void http_stream_begin(struct http_exchange *x, int status, const char *fields)
+{
+    struct server_conn *sc = x->sc;
+
+    ASSERT(!x->answered);
+    ASSERT(!x->streaming);
+    x->streaming = true;
+    x->chunked = x->minor > 0;
+    x->close = true;
+    if (sc->c.state != HTTP_CONN_OPEN) {
+        return;
+    }
+    server_conn_take_no_more(sc);
+
+    struct buf *out = begin_output(x);
+    append_status_line(x, out, status);
+    if (x->chunked) {
+        (void)buf_append_str(out, "Transfer-Encoding: chunked\r\n");
+    } else {
+        append_connection(x, out);
+    }
+    if (fields != NULL) {
+        (void)buf_append_str(out, fields);
+    }
+    (void)buf_append_str(out, "\r\n");
+    end_output(x);
+    server_conn_update_deadline(sc);
+}
+
+int http_stream_write(struct http_exchange *x, struct bytes data,
+                      size_t queue_max)
+{
+    ASSERT(x->streaming);
+    ASSERT(!x->answered);
+    if (x->sc->c.state != HTTP_CONN_OPEN || data.len == 0) {
+        return 0; /* on_abort is on its way; an empty chunk would end it */
+    }
+    size_t queued = http_stream_queued(x);
+    if (queued > queue_max || data.len > queue_max - queued) {
+        x->queue_max = queue_max;
+        x->wants_drain = true;
+        x->sc->c.notify_sent = true;
+        return ERR_QUEUE_FULL;
+    }
+
+    struct buf *out = begin_output(x);
+    if (x->chunked) {
+        (void)buf_printf(out, "%zx\r\n", data.len);
+    }
+    (void)buf_append(out, data.data, data.len);
+    if (x->chunked) {
+        (void)buf_append_str(out, "\r\n");
+    }
+    end_output(x);
+    return 0;
+}
+
+size_t http_stream_queued(const struct http_exchange *x)
+{
+    return http_exchange_waiting_bytes(x->sc);
+}
+
+void http_stream_end(struct http_exchange *x, uint64_t linger_ms)
+{
+    struct server_conn *sc = x->sc;
+
+    ASSERT(x->streaming);
+    ASSERT(!x->answered);
+    x->answered = true;
+    if (sc->c.state != HTTP_CONN_OPEN) {
+        return;
+    }
+    struct buf *out = begin_output(x);
+    if (x->chunked) {
+        (void)buf_append_str(out, "0\r\n\r\n");
+    }
+    end_output(x);
+    http_exchange_advance(sc);
+    if (sc->c.state == HTTP_CONN_FINISHING) {
+        http_conn_set_deadline(&sc->c, server_conn_now(sc) + linger_ms);
+    }
+}
+
+void http_exchange_set_data(struct http_exchange *x, void *data)
+{
+    x->data = data;
+}
+
+void *http_exchange_data(const struct http_exchange *x)
+{
+    return x->data;
+}
+
+const char *http_exchange_peer(const struct http_exchange *x)
+{
+    return http_conn_peer(&x->sc->c);
+}
