@@ -61,9 +61,9 @@ static void image_copy(struct sim_image *to, const struct sim_image *from)
 
 /* --- nodes --- */
 
-static struct sim_node *node_new(struct sim_disk *d, enum vfs_kind kind)
+static struct sim_inode *node_new(struct sim_disk *d, enum vfs_kind kind)
 {
-    struct sim_node *n = xcalloc(1, sizeof(*n));
+    struct sim_inode *n = xcalloc(1, sizeof(*n));
 
     n->kind = kind;
     n->cut_at = NO_CUT;
@@ -77,7 +77,7 @@ static struct sim_node *node_new(struct sim_disk *d, enum vfs_kind kind)
     return n;
 }
 
-struct sim_node *sim_node_ref(struct sim_node *n)
+struct sim_inode *sim_inode_ref(struct sim_inode *n)
 {
     ASSERT(n->refs > 0);
     n->refs++;
@@ -89,11 +89,11 @@ static void entries_clear(struct sim_disk *d, struct sim_entries *l)
     while (l->n > 0) {
         l->n--;
         xfree(l->items[l->n].name);
-        sim_node_unref(d, l->items[l->n].node);
+        sim_inode_unref(d, l->items[l->n].node);
     }
 }
 
-static void node_free(struct sim_disk *d, struct sim_node *n)
+static void node_free(struct sim_disk *d, struct sim_inode *n)
 {
     /* The order of creation is kept: crashes go through the nodes in it. */
     for (size_t i = n->slot + 1; i < d->n_nodes; i++) {
@@ -112,7 +112,7 @@ static void node_free(struct sim_disk *d, struct sim_node *n)
     xfree(n);
 }
 
-void sim_node_unref(struct sim_disk *d, struct sim_node *n)
+void sim_inode_unref(struct sim_disk *d, struct sim_inode *n)
 {
     ASSERT(n->refs > 0);
     n->refs--;
@@ -146,13 +146,13 @@ static void entries_remove(struct sim_disk *d, struct sim_entries *l,
     l->n--;
     memmove(l->items + i, l->items + i + 1, (l->n - i) * sizeof(l->items[0]));
     xfree(e.name);
-    sim_node_unref(d, e.node);
+    sim_inode_unref(d, e.node);
 }
 
 static void entries_set(struct sim_disk *d, struct sim_entries *l,
-                        const char *name, struct sim_node *node)
+                        const char *name, struct sim_inode *node)
 {
-    sim_node_ref(node);
+    sim_inode_ref(node);
     entries_remove(d, l, name);
     if (l->n == l->cap) {
         l->cap = grow_cap(l->cap, l->n + 1);
@@ -161,7 +161,7 @@ static void entries_set(struct sim_disk *d, struct sim_entries *l,
     l->items[l->n++] = (struct sim_entry){xstrdup(name), node};
 }
 
-struct sim_node *sim_dir_find(const struct sim_node *dir, const char *name)
+struct sim_inode *sim_dir_find(const struct sim_inode *dir, const char *name)
 {
     size_t i = entries_at(&dir->seen, name);
 
@@ -186,9 +186,9 @@ static bool next_name(const char **path, char *out, size_t size)
     return out[0] != '\0';
 }
 
-struct sim_node *sim_disk_find(const struct sim_disk *d, const char *path)
+struct sim_inode *sim_disk_find(const struct sim_disk *d, const char *path)
 {
-    struct sim_node *n = d->root;
+    struct sim_inode *n = d->root;
     char name[256];
 
     while (n != NULL && next_name(&path, name, sizeof(name))) {
@@ -197,11 +197,11 @@ struct sim_node *sim_disk_find(const struct sim_disk *d, const char *path)
     return n;
 }
 
-struct sim_node *sim_disk_parent(const struct sim_disk *d, const char *path,
-                                 const char **name)
+struct sim_inode *sim_disk_parent(const struct sim_disk *d, const char *path,
+                                  const char **name)
 {
     char *parent = vfs_parent(path);
-    struct sim_node *n = sim_disk_find(d, parent);
+    struct sim_inode *n = sim_disk_find(d, parent);
     const char *slash = strrchr(path, '/');
 
     *name = slash == NULL ? path : slash + 1;
@@ -219,12 +219,12 @@ static void journal_push(struct sim_disk *d, struct sim_change c)
         d->journal =
             xrealloc_array(d->journal, d->journal_cap, sizeof(d->journal[0]));
     }
-    sim_node_ref(c.dir);
-    sim_node_ref(c.node);
+    sim_inode_ref(c.dir);
+    sim_inode_ref(c.node);
     c.name = xstrdup(c.name);
     c.to_name = xstrdup(c.to_name);
     if (c.to_dir != NULL) {
-        sim_node_ref(c.to_dir);
+        sim_inode_ref(c.to_dir);
     }
     d->journal[d->n_journal++] = c;
 }
@@ -233,17 +233,17 @@ static void change_release(struct sim_disk *d, struct sim_change *c)
 {
     xfree(c->name);
     xfree(c->to_name);
-    sim_node_unref(d, c->dir);
-    sim_node_unref(d, c->node);
+    sim_inode_unref(d, c->dir);
+    sim_inode_unref(d, c->node);
     if (c->to_dir != NULL) {
-        sim_node_unref(d, c->to_dir);
+        sim_inode_unref(d, c->to_dir);
     }
 }
 
 /* A later change may be applied without an earlier one of the same name, so
  * an entry goes only if it is still the one that was meant. */
-static void remove_durable(struct sim_disk *d, struct sim_node *dir,
-                           const char *name, const struct sim_node *node)
+static void remove_durable(struct sim_disk *d, struct sim_inode *dir,
+                           const char *name, const struct sim_inode *node)
 {
     size_t i = entries_at(&dir->durable, name);
 
@@ -269,10 +269,10 @@ static void change_apply(struct sim_disk *d, const struct sim_change *c)
     UNREACHABLE();
 }
 
-struct sim_node *sim_disk_create(struct sim_disk *d, struct sim_node *dir,
-                                 const char *name, enum vfs_kind kind)
+struct sim_inode *sim_disk_create(struct sim_disk *d, struct sim_inode *dir,
+                                  const char *name, enum vfs_kind kind)
 {
-    struct sim_node *n = node_new(d, kind);
+    struct sim_inode *n = node_new(d, kind);
 
     ASSERT(sim_dir_find(dir, name) == NULL);
     entries_set(d, &dir->seen, name, n);
@@ -280,13 +280,14 @@ struct sim_node *sim_disk_create(struct sim_disk *d, struct sim_node *dir,
                                         .dir = dir,
                                         .name = (char *)(uintptr_t)name,
                                         .node = n});
-    sim_node_unref(d, n);
+    sim_inode_unref(d, n);
     return n;
 }
 
-void sim_disk_unlink(struct sim_disk *d, struct sim_node *dir, const char *name)
+void sim_disk_unlink(struct sim_disk *d, struct sim_inode *dir,
+                     const char *name)
 {
-    struct sim_node *n = sim_dir_find(dir, name);
+    struct sim_inode *n = sim_dir_find(dir, name);
 
     ASSERT(n != NULL);
     journal_push(d, (struct sim_change){.kind = SIM_UNLINK,
@@ -296,11 +297,11 @@ void sim_disk_unlink(struct sim_disk *d, struct sim_node *dir, const char *name)
     entries_remove(d, &dir->seen, name);
 }
 
-void sim_disk_rename(struct sim_disk *d, struct sim_node *from,
-                     const char *from_name, struct sim_node *to,
+void sim_disk_rename(struct sim_disk *d, struct sim_inode *from,
+                     const char *from_name, struct sim_inode *to,
                      const char *to_name)
 {
-    struct sim_node *n = sim_dir_find(from, from_name);
+    struct sim_inode *n = sim_dir_find(from, from_name);
 
     ASSERT(n != NULL);
     journal_push(d, (struct sim_change){.kind = SIM_RENAME,
@@ -313,7 +314,7 @@ void sim_disk_rename(struct sim_disk *d, struct sim_node *from,
     entries_remove(d, &from->seen, from_name);
 }
 
-void sim_disk_sync_dir(struct sim_disk *d, struct sim_node *dir)
+void sim_disk_sync_dir(struct sim_disk *d, struct sim_inode *dir)
 {
     size_t kept = 0;
 
@@ -332,7 +333,7 @@ void sim_disk_sync_dir(struct sim_disk *d, struct sim_node *dir)
 
 /* --- files --- */
 
-size_t sim_file_read(const struct sim_node *f, void *p, size_t len,
+size_t sim_file_read(const struct sim_inode *f, void *p, size_t len,
                      uint64_t off)
 {
     if (off >= f->cur.size) {
@@ -343,7 +344,7 @@ size_t sim_file_read(const struct sim_node *f, void *p, size_t len,
     return len;
 }
 
-static void mark_dirty(struct sim_node *f, uint64_t from, uint64_t to)
+static void mark_dirty(struct sim_inode *f, uint64_t from, uint64_t to)
 {
     size_t last = (size_t)((to + SIM_SECTOR_BYTES - 1) / SIM_SECTOR_BYTES);
 
@@ -367,7 +368,8 @@ static void mark_dirty(struct sim_node *f, uint64_t from, uint64_t to)
     }
 }
 
-void sim_file_write(struct sim_node *f, const void *p, size_t len, uint64_t off)
+void sim_file_write(struct sim_inode *f, const void *p, size_t len,
+                    uint64_t off)
 {
     if (len == 0) {
         return;
@@ -376,7 +378,7 @@ void sim_file_write(struct sim_node *f, const void *p, size_t len, uint64_t off)
     mark_dirty(f, off, off + len);
 }
 
-void sim_file_truncate(struct sim_node *f, uint64_t len)
+void sim_file_truncate(struct sim_inode *f, uint64_t len)
 {
     if (len < f->cur.size) {
         f->cut_at = min_u64(f->cut_at, len);
@@ -385,7 +387,7 @@ void sim_file_truncate(struct sim_node *f, uint64_t len)
 }
 
 /* The file's size, and what lay behind a cut, become durable. */
-static void keep_size(struct sim_node *f, uint64_t size)
+static void keep_size(struct sim_inode *f, uint64_t size)
 {
     if (f->cut_at < f->disk.size) {
         image_truncate(&f->disk, f->cut_at);
@@ -394,7 +396,7 @@ static void keep_size(struct sim_node *f, uint64_t size)
 }
 
 /* A sector becomes durable, as far as the durable size has it. */
-static void keep_sector(struct sim_node *f, uint32_t sector)
+static void keep_sector(struct sim_inode *f, uint32_t sector)
 {
     uint64_t from = (uint64_t)sector * SIM_SECTOR_BYTES;
     uint64_t to =
@@ -408,7 +410,7 @@ static void keep_sector(struct sim_node *f, uint32_t sector)
 }
 
 /* Drop the marks of sectors that are not `kept`. */
-static void clear_marks(struct sim_node *f, enum sim_mark kept)
+static void clear_marks(struct sim_inode *f, enum sim_mark kept)
 {
     size_t n = 0;
 
@@ -424,7 +426,7 @@ static void clear_marks(struct sim_node *f, enum sim_mark kept)
     f->n_dirty = n;
 }
 
-void sim_file_sync(struct sim_node *f)
+void sim_file_sync(struct sim_inode *f)
 {
     keep_size(f, f->cur.size);
     f->cut_at = NO_CUT;
@@ -436,7 +438,7 @@ void sim_file_sync(struct sim_node *f)
     clear_marks(f, SIM_LOST);
 }
 
-void sim_file_fail_sync(struct sim_node *f)
+void sim_file_fail_sync(struct sim_inode *f)
 {
     for (size_t i = 0; i < f->n_dirty; i++) {
         f->marks[f->dirty[i]] = SIM_LOST;
@@ -445,7 +447,7 @@ void sim_file_fail_sync(struct sim_node *f)
 
 /* --- power --- */
 
-static bool is_file_unsynced(const struct sim_node *n)
+static bool is_file_unsynced(const struct sim_inode *n)
 {
     return n->kind == VFS_FILE && (n->n_dirty > 0 || n->cut_at != NO_CUT ||
                                    n->cur.size != n->disk.size);
@@ -485,7 +487,7 @@ static bool is_kept(enum sim_keep keep, uint64_t n, uint64_t number,
 
 /* Sizes go with the data: whoever keeps a sector must see it. By chance, a
  * file that grew may have grown only in part. */
-static void crash_size(struct sim_node *f, const struct sim_crash *c)
+static void crash_size(struct sim_inode *f, const struct sim_crash *c)
 {
     uint64_t size = f->cur.size;
 
@@ -505,7 +507,7 @@ static void crash_size(struct sim_node *f, const struct sim_crash *c)
     keep_size(f, size);
 }
 
-static void crash_file(struct sim_node *f, const struct sim_crash *c,
+static void crash_file(struct sim_inode *f, const struct sim_crash *c,
                        uint64_t *number)
 {
     crash_size(f, c);
@@ -531,7 +533,7 @@ static void crash_names(struct sim_disk *d, const struct sim_crash *c)
 }
 
 /* What is durable is what is seen, from `dir` down. */
-static void show_durable(struct sim_disk *d, struct sim_node *dir)
+static void show_durable(struct sim_disk *d, struct sim_inode *dir)
 {
     entries_clear(d, &dir->seen);
     for (size_t i = 0; i < dir->durable.n; i++) {
@@ -575,15 +577,15 @@ void sim_disk_release(struct sim_disk *d)
     for (size_t i = 0; i < d->n_journal; i++) {
         change_release(d, &d->journal[i]);
     }
-    sim_node_unref(d, d->root);
+    sim_inode_unref(d, d->root);
     ASSERT(d->n_nodes == 0);
     xfree(d->nodes);
     xfree(d->journal);
     *d = (struct sim_disk){0};
 }
 
-static struct sim_node *counterpart(const struct sim_disk *to,
-                                    const struct sim_node *n)
+static struct sim_inode *counterpart(const struct sim_disk *to,
+                                     const struct sim_inode *n)
 {
     return n == NULL ? NULL : to->nodes[n->slot];
 }
@@ -597,7 +599,7 @@ static void copy_entries(struct sim_disk *to, struct sim_entries *l,
     }
 }
 
-static void copy_file(struct sim_node *to, const struct sim_node *from)
+static void copy_file(struct sim_inode *to, const struct sim_inode *from)
 {
     image_copy(&to->cur, &from->cur);
     image_copy(&to->disk, &from->disk);
@@ -637,7 +639,7 @@ void sim_disk_copy(struct sim_disk *to, const struct sim_disk *from)
      * for those that only an open handle of the original kept. */
     for (size_t i = to->n_nodes; i-- > 0;) {
         if (to->nodes[i] != to->root) {
-            sim_node_unref(to, to->nodes[i]);
+            sim_inode_unref(to, to->nodes[i]);
         }
     }
 }

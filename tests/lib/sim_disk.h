@@ -30,11 +30,11 @@ struct sim_image {
     uint64_t size;
 };
 
-struct sim_node;
+struct sim_inode;
 
 struct sim_entry {
-    char *name;            /* owned */
-    struct sim_node *node; /* counted */
+    char *name;             /* owned */
+    struct sim_inode *node; /* counted */
 };
 
 struct sim_entries {
@@ -44,7 +44,7 @@ struct sim_entries {
 };
 
 /* A file or a directory. Counted by entries, journal and open handles. */
-struct sim_node {
+struct sim_inode {
     enum vfs_kind kind;
     uint32_t refs;
     size_t slot;       /* in sim_disk.nodes */
@@ -83,16 +83,16 @@ enum sim_change_kind {
 /* A change of names that is not durable yet. */
 struct sim_change {
     enum sim_change_kind kind;
-    struct sim_node *dir;
+    struct sim_inode *dir;
     char *name;
-    struct sim_node *node;
-    struct sim_node *to_dir; /* SIM_RENAME only */
+    struct sim_inode *node;
+    struct sim_inode *to_dir; /* SIM_RENAME only */
     char *to_name;
 };
 
 struct sim_disk {
-    struct sim_node *root;
-    struct sim_node **nodes; /* all, in the order of creation */
+    struct sim_inode *root;
+    struct sim_inode **nodes; /* all, in the order of creation */
     size_t n_nodes;
     size_t nodes_cap;
     struct sim_change *journal;
@@ -126,35 +126,35 @@ void sim_disk_copy(struct sim_disk *to, const struct sim_disk *from);
 
 /* --- names; a path is relative to the root, without ".." --- */
 
-struct sim_node *sim_disk_find(const struct sim_disk *d, const char *path);
+struct sim_inode *sim_disk_find(const struct sim_disk *d, const char *path);
 
 /* The directory that holds the last name of `path`, NULL if it does not
  * exist; *name points into `path`. */
-struct sim_node *sim_disk_parent(const struct sim_disk *d, const char *path,
-                                 const char **name);
-struct sim_node *sim_dir_find(const struct sim_node *dir, const char *name);
+struct sim_inode *sim_disk_parent(const struct sim_disk *d, const char *path,
+                                  const char **name);
+struct sim_inode *sim_dir_find(const struct sim_inode *dir, const char *name);
 
-struct sim_node *sim_disk_create(struct sim_disk *d, struct sim_node *dir,
-                                 const char *name, enum vfs_kind kind);
-void sim_disk_unlink(struct sim_disk *d, struct sim_node *dir,
+struct sim_inode *sim_disk_create(struct sim_disk *d, struct sim_inode *dir,
+                                  const char *name, enum vfs_kind kind);
+void sim_disk_unlink(struct sim_disk *d, struct sim_inode *dir,
                      const char *name);
-void sim_disk_rename(struct sim_disk *d, struct sim_node *from,
-                     const char *from_name, struct sim_node *to,
+void sim_disk_rename(struct sim_disk *d, struct sim_inode *from,
+                     const char *from_name, struct sim_inode *to,
                      const char *to_name);
-void sim_disk_sync_dir(struct sim_disk *d, struct sim_node *dir);
+void sim_disk_sync_dir(struct sim_disk *d, struct sim_inode *dir);
 
-struct sim_node *sim_node_ref(struct sim_node *n);
-void sim_node_unref(struct sim_disk *d, struct sim_node *n);
+struct sim_inode *sim_inode_ref(struct sim_inode *n);
+void sim_inode_unref(struct sim_disk *d, struct sim_inode *n);
 
 /* --- files --- */
 
-size_t sim_file_read(const struct sim_node *f, void *p, size_t len,
+size_t sim_file_read(const struct sim_inode *f, void *p, size_t len,
                      uint64_t off);
-void sim_file_write(struct sim_node *f, const void *p, size_t len,
+void sim_file_write(struct sim_inode *f, const void *p, size_t len,
                     uint64_t off);
-void sim_file_truncate(struct sim_node *f, uint64_t len);
-void sim_file_sync(struct sim_node *f);
-void sim_file_fail_sync(struct sim_node *f);
+void sim_file_truncate(struct sim_inode *f, uint64_t len);
+void sim_file_sync(struct sim_inode *f);
+void sim_file_fail_sync(struct sim_inode *f);
 
 /* --- power --- */
 

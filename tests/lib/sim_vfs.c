@@ -10,7 +10,7 @@
 #include "src/base/crc32c.h"
 
 #define N_OPS 15
-static_assert(SIM_OPS_ALL == (1 << N_OPS) - 1, "one bit for each operation");
+static_assert(SIM_CALLS_ALL == (1 << N_OPS) - 1, "one bit for each operation");
 
 struct sim_vfs {
     struct vfs base;
@@ -28,7 +28,7 @@ struct sim_vfs {
 struct sim_file {
     struct vfs_file base;
     struct sim_vfs *v;
-    struct sim_node *node; /* counted */
+    struct sim_inode *node; /* counted */
     uint64_t epoch;
     int flags;
 };
@@ -44,7 +44,7 @@ static struct sim_file *file_of(struct vfs_file *f)
 }
 
 /* Count a call. Its result if it is to fail, else 0. */
-static int enter(struct sim_vfs *v, enum sim_op op)
+static int enter(struct sim_vfs *v, enum sim_call op)
 {
     struct sim_fault *f = &v->fault;
 
@@ -63,7 +63,7 @@ static int enter(struct sim_vfs *v, enum sim_op op)
     return f->rc;
 }
 
-static int enter_file(struct sim_file *f, enum sim_op op)
+static int enter_file(struct sim_file *f, enum sim_call op)
 {
     return f->epoch != f->v->epoch ? -EIO : enter(f->v, op);
 }
@@ -91,7 +91,7 @@ static int sim_close(struct vfs_file *file)
     if (f->node->owner == f) {
         f->node->owner = NULL;
     }
-    sim_node_unref(&f->v->disk, f->node);
+    sim_inode_unref(&f->v->disk, f->node);
     f->v->n_handles--;
     xfree(f);
     return 0;
@@ -101,7 +101,7 @@ static int64_t sim_pread(struct vfs_file *file, void *p, size_t len,
                          uint64_t off)
 {
     struct sim_file *f = file_of(file);
-    int rc = enter_file(f, SIM_OP_READ);
+    int rc = enter_file(f, SIM_CALL_READ);
 
     ASSERT((f->flags & VFS_READ) != 0);
     return rc < 0 ? rc : (int64_t)sim_file_read(f->node, p, len, off);
@@ -127,7 +127,7 @@ static int sim_pwritev(struct vfs_file *file, const struct iovec *iov,
                        size_t n_iov, uint64_t off)
 {
     struct sim_file *f = file_of(file);
-    int rc = enter_file(f, SIM_OP_WRITE);
+    int rc = enter_file(f, SIM_CALL_WRITE);
     uint64_t free_bytes;
     uint64_t len = 0;
 
@@ -151,7 +151,7 @@ static int sim_pwritev(struct vfs_file *file, const struct iovec *iov,
 static int sim_datasync(struct vfs_file *file)
 {
     struct sim_file *f = file_of(file);
-    int rc = enter_file(f, SIM_OP_SYNC);
+    int rc = enter_file(f, SIM_CALL_SYNC);
 
     if (rc < 0) {
         if (f->epoch == f->v->epoch) {
@@ -177,7 +177,7 @@ static int resize(struct sim_file *f, uint64_t len)
 static int sim_truncate(struct vfs_file *file, uint64_t len)
 {
     struct sim_file *f = file_of(file);
-    int rc = enter_file(f, SIM_OP_TRUNCATE);
+    int rc = enter_file(f, SIM_CALL_TRUNCATE);
 
     ASSERT((f->flags & VFS_WRITE) != 0);
     return rc < 0 ? rc : resize(f, len);
@@ -186,7 +186,7 @@ static int sim_truncate(struct vfs_file *file, uint64_t len)
 static int sim_allocate(struct vfs_file *file, uint64_t len)
 {
     struct sim_file *f = file_of(file);
-    int rc = enter_file(f, SIM_OP_ALLOCATE);
+    int rc = enter_file(f, SIM_CALL_ALLOCATE);
 
     ASSERT((f->flags & VFS_WRITE) != 0);
     if (rc < 0 || len <= f->node->cur.size) {
@@ -198,7 +198,7 @@ static int sim_allocate(struct vfs_file *file, uint64_t len)
 static int64_t sim_size(struct vfs_file *file)
 {
     struct sim_file *f = file_of(file);
-    int rc = enter_file(f, SIM_OP_SIZE);
+    int rc = enter_file(f, SIM_CALL_SIZE);
 
     return rc < 0 ? rc : (int64_t)f->node->cur.size;
 }
@@ -206,7 +206,7 @@ static int64_t sim_size(struct vfs_file *file)
 static int sim_lock(struct vfs_file *file)
 {
     struct sim_file *f = file_of(file);
-    int rc = enter_file(f, SIM_OP_LOCK);
+    int rc = enter_file(f, SIM_CALL_LOCK);
 
     ASSERT((f->flags & VFS_WRITE) != 0);
     if (rc < 0) {
@@ -233,10 +233,10 @@ static const struct vfs_file_ops sim_file_ops = {
 /* --- names --- */
 
 static int find_or_create(struct sim_vfs *v, const char *path, int flags,
-                          struct sim_node **out)
+                          struct sim_inode **out)
 {
     const char *name;
-    struct sim_node *dir = sim_disk_parent(&v->disk, path, &name);
+    struct sim_inode *dir = sim_disk_parent(&v->disk, path, &name);
 
     if (dir == NULL) {
         return -ENOENT;
@@ -259,9 +259,9 @@ static int sim_open(struct vfs *fs, const char *path, int flags,
                     struct vfs_file **out)
 {
     struct sim_vfs *v = vfs_of(fs);
-    struct sim_node *node;
+    struct sim_inode *node;
     struct sim_file *f;
-    int rc = enter(v, SIM_OP_OPEN);
+    int rc = enter(v, SIM_CALL_OPEN);
 
     if (rc < 0) {
         return rc;
@@ -276,7 +276,7 @@ static int sim_open(struct vfs *fs, const char *path, int flags,
     f = xcalloc(1, sizeof(*f));
     f->base.ops = &sim_file_ops;
     f->v = v;
-    f->node = sim_node_ref(node);
+    f->node = sim_inode_ref(node);
     f->epoch = v->epoch;
     f->flags = flags;
     v->n_handles++;
@@ -287,8 +287,8 @@ static int sim_open(struct vfs *fs, const char *path, int flags,
 static int sim_stat(struct vfs *fs, const char *path, enum vfs_kind *kind)
 {
     struct sim_vfs *v = vfs_of(fs);
-    int rc = enter(v, SIM_OP_STAT);
-    struct sim_node *n;
+    int rc = enter(v, SIM_CALL_STAT);
+    struct sim_inode *n;
 
     if (rc < 0) {
         return rc;
@@ -305,9 +305,9 @@ static int do_rename(struct sim_vfs *v, const char *from, const char *to)
 {
     const char *from_name;
     const char *to_name;
-    struct sim_node *from_dir = sim_disk_parent(&v->disk, from, &from_name);
-    struct sim_node *to_dir = sim_disk_parent(&v->disk, to, &to_name);
-    struct sim_node *old;
+    struct sim_inode *from_dir = sim_disk_parent(&v->disk, from, &from_name);
+    struct sim_inode *to_dir = sim_disk_parent(&v->disk, to, &to_name);
+    struct sim_inode *old;
 
     if (from_dir == NULL || to_dir == NULL ||
         sim_dir_find(from_dir, from_name) == NULL) {
@@ -324,7 +324,7 @@ static int do_rename(struct sim_vfs *v, const char *from, const char *to)
 static int sim_rename(struct vfs *fs, const char *from, const char *to)
 {
     struct sim_vfs *v = vfs_of(fs);
-    int rc = enter(v, SIM_OP_RENAME);
+    int rc = enter(v, SIM_CALL_RENAME);
 
     return rc < 0 ? rc : do_rename(v, from, to);
 }
@@ -332,10 +332,10 @@ static int sim_rename(struct vfs *fs, const char *from, const char *to)
 static int sim_unlink(struct vfs *fs, const char *path)
 {
     struct sim_vfs *v = vfs_of(fs);
-    int rc = enter(v, SIM_OP_UNLINK);
+    int rc = enter(v, SIM_CALL_UNLINK);
     const char *name;
-    struct sim_node *dir;
-    struct sim_node *n;
+    struct sim_inode *dir;
+    struct sim_inode *n;
 
     if (rc < 0) {
         return rc;
@@ -355,9 +355,9 @@ static int sim_unlink(struct vfs *fs, const char *path)
 static int sim_mkdir(struct vfs *fs, const char *path)
 {
     struct sim_vfs *v = vfs_of(fs);
-    int rc = enter(v, SIM_OP_MKDIR);
+    int rc = enter(v, SIM_CALL_MKDIR);
     const char *name;
-    struct sim_node *dir;
+    struct sim_inode *dir;
 
     if (rc < 0) {
         return rc;
@@ -376,10 +376,10 @@ static int sim_mkdir(struct vfs *fs, const char *path)
 static int sim_rmdir(struct vfs *fs, const char *path)
 {
     struct sim_vfs *v = vfs_of(fs);
-    int rc = enter(v, SIM_OP_RMDIR);
+    int rc = enter(v, SIM_CALL_RMDIR);
     const char *name;
-    struct sim_node *dir;
-    struct sim_node *n;
+    struct sim_inode *dir;
+    struct sim_inode *n;
 
     if (rc < 0) {
         return rc;
@@ -399,9 +399,9 @@ static int sim_rmdir(struct vfs *fs, const char *path)
     return 0;
 }
 
-static struct sim_node *find_dir(const struct sim_vfs *v, const char *path)
+static struct sim_inode *find_dir(const struct sim_vfs *v, const char *path)
 {
-    struct sim_node *n = sim_disk_find(&v->disk, path);
+    struct sim_inode *n = sim_disk_find(&v->disk, path);
 
     return n != NULL && n->kind == VFS_DIR ? n : NULL;
 }
@@ -409,8 +409,8 @@ static struct sim_node *find_dir(const struct sim_vfs *v, const char *path)
 static int sim_sync_dir(struct vfs *fs, const char *path)
 {
     struct sim_vfs *v = vfs_of(fs);
-    int rc = enter(v, SIM_OP_SYNC_DIR);
-    struct sim_node *dir;
+    int rc = enter(v, SIM_CALL_SYNC_DIR);
+    struct sim_inode *dir;
 
     if (rc < 0) {
         return rc;
@@ -429,8 +429,8 @@ static int sim_list(struct vfs *fs, const char *path, vfs_list_cb *cb,
                     void *arg)
 {
     struct sim_vfs *v = vfs_of(fs);
-    int rc = enter(v, SIM_OP_LIST);
-    struct sim_node *dir;
+    int rc = enter(v, SIM_CALL_LIST);
+    struct sim_inode *dir;
 
     if (rc < 0) {
         return rc;
@@ -517,15 +517,16 @@ void sim_vfs_fail_once(struct sim_vfs *v, uint64_t k, int rc)
 {
     ASSERT(k > 0);
     sim_vfs_fail(
-        v, (struct sim_fault){.ops = SIM_OPS_ALL, .after = k - 1, .rc = rc});
+        v, (struct sim_fault){.ops = SIM_CALLS_ALL, .after = k - 1, .rc = rc});
 }
 
 void sim_vfs_fail_from(struct sim_vfs *v, uint64_t k, int rc)
 {
     ASSERT(k > 0);
-    sim_vfs_fail(
-        v, (struct sim_fault){
-               .ops = SIM_OPS_ALL, .after = k - 1, .rc = rc, .forever = true});
+    sim_vfs_fail(v, (struct sim_fault){.ops = SIM_CALLS_ALL,
+                                       .after = k - 1,
+                                       .rc = rc,
+                                       .forever = true});
 }
 
 bool sim_vfs_has_failed(const struct sim_vfs *v)
@@ -609,26 +610,26 @@ void sim_vfs_kill(struct sim_vfs *v)
 
 /* --- looking and meddling --- */
 
-static struct sim_node *find_file(const struct sim_vfs *v, const char *path)
+static struct sim_inode *find_file(const struct sim_vfs *v, const char *path)
 {
-    struct sim_node *n = sim_disk_find(&v->disk, path);
+    struct sim_inode *n = sim_disk_find(&v->disk, path);
 
     return n != NULL && n->kind == VFS_FILE ? n : NULL;
 }
 
-static struct sim_node *must_find(const struct sim_vfs *v, const char *path)
+static struct sim_inode *must_find(const struct sim_vfs *v, const char *path)
 {
-    struct sim_node *n = find_file(v, path);
+    struct sim_inode *n = find_file(v, path);
 
     ASSERT(n != NULL);
     return n;
 }
 
 /* The directory `path` with all above it, durable. */
-static struct sim_node *make_dirs(struct sim_vfs *v, const char *path)
+static struct sim_inode *make_dirs(struct sim_vfs *v, const char *path)
 {
-    struct sim_node *n = find_dir(v, path);
-    struct sim_node *parent;
+    struct sim_inode *n = find_dir(v, path);
+    struct sim_inode *parent;
     const char *name;
     char *above;
 
@@ -646,11 +647,11 @@ static struct sim_node *make_dirs(struct sim_vfs *v, const char *path)
 
 void sim_vfs_put(struct sim_vfs *v, const char *path, struct bytes content)
 {
-    struct sim_node *n = find_file(v, path);
+    struct sim_inode *n = find_file(v, path);
 
     if (n == NULL) {
         char *above = vfs_parent(path);
-        struct sim_node *dir = make_dirs(v, above);
+        struct sim_inode *dir = make_dirs(v, above);
         const char *name;
 
         xfree(above);
@@ -665,7 +666,7 @@ void sim_vfs_put(struct sim_vfs *v, const char *path, struct bytes content)
 
 uint8_t *sim_vfs_get(const struct sim_vfs *v, const char *path, size_t *len)
 {
-    struct sim_node *n = find_file(v, path);
+    struct sim_inode *n = find_file(v, path);
     uint8_t *p;
 
     *len = 0;
@@ -679,7 +680,7 @@ uint8_t *sim_vfs_get(const struct sim_vfs *v, const char *path, size_t *len)
 
 int64_t sim_vfs_size(const struct sim_vfs *v, const char *path)
 {
-    struct sim_node *n = find_file(v, path);
+    struct sim_inode *n = find_file(v, path);
 
     return n == NULL ? -1 : (int64_t)n->cur.size;
 }
@@ -687,7 +688,7 @@ int64_t sim_vfs_size(const struct sim_vfs *v, const char *path)
 void sim_vfs_set(struct sim_vfs *v, const char *path, uint64_t off,
                  struct bytes content)
 {
-    struct sim_node *n = must_find(v, path);
+    struct sim_inode *n = must_find(v, path);
 
     sim_file_write(n, content.data, content.len, off);
     sim_file_sync(n);
@@ -715,7 +716,7 @@ void sim_vfs_zero(struct sim_vfs *v, const char *path, uint64_t off,
 
 void sim_vfs_cut(struct sim_vfs *v, const char *path, uint64_t len)
 {
-    struct sim_node *n = must_find(v, path);
+    struct sim_inode *n = must_find(v, path);
 
     sim_file_truncate(n, len);
     sim_file_sync(n);
@@ -724,7 +725,7 @@ void sim_vfs_cut(struct sim_vfs *v, const char *path, uint64_t len)
 void sim_vfs_remove(struct sim_vfs *v, const char *path)
 {
     const char *name;
-    struct sim_node *dir = sim_disk_parent(&v->disk, path, &name);
+    struct sim_inode *dir = sim_disk_parent(&v->disk, path, &name);
 
     ASSERT(dir != NULL);
     sim_disk_unlink(&v->disk, dir, name);
@@ -754,7 +755,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void names_of(const struct sim_node *dir, struct vfs_names *out)
+static void names_of(const struct sim_inode *dir, struct vfs_names *out)
 {
     *out = (struct vfs_names){0};
     for (size_t i = 0; i < dir->seen.n; i++) {
@@ -768,7 +769,7 @@ static void names_of(const struct sim_node *dir, struct vfs_names *out)
 void sim_vfs_names(const struct sim_vfs *v, const char *dir,
                    struct vfs_names *out)
 {
-    struct sim_node *n = find_dir(v, dir);
+    struct sim_inode *n = find_dir(v, dir);
 
     *out = (struct vfs_names){0};
     if (n != NULL) {
@@ -776,7 +777,7 @@ void sim_vfs_names(const struct sim_vfs *v, const char *dir,
     }
 }
 
-static uint32_t hash_node(const struct sim_node *n, uint32_t h)
+static uint32_t hash_node(const struct sim_inode *n, uint32_t h)
 {
     struct vfs_names names;
 
@@ -801,12 +802,12 @@ static uint32_t hash_node(const struct sim_node *n, uint32_t h)
 
 uint32_t sim_vfs_hash(const struct sim_vfs *v, const char *path)
 {
-    struct sim_node *n = sim_disk_find(&v->disk, path);
+    struct sim_inode *n = sim_disk_find(&v->disk, path);
 
     return n == NULL ? 0 : hash_node(n, 1);
 }
 
-static void dump_node(const struct sim_node *n, const char *path, FILE *out)
+static void dump_node(const struct sim_inode *n, const char *path, FILE *out)
 {
     struct vfs_names names;
 

@@ -42,32 +42,32 @@ struct vfs *sim_vfs_base(struct sim_vfs *v);
 
 /* --- faults --- */
 
-enum sim_op {
-    SIM_OP_OPEN = 1 << 0,
-    SIM_OP_STAT = 1 << 1,
-    SIM_OP_RENAME = 1 << 2,
-    SIM_OP_UNLINK = 1 << 3,
-    SIM_OP_MKDIR = 1 << 4,
-    SIM_OP_RMDIR = 1 << 5,
-    SIM_OP_SYNC_DIR = 1 << 6,
-    SIM_OP_LIST = 1 << 7,
-    SIM_OP_READ = 1 << 8,
-    SIM_OP_WRITE = 1 << 9,
-    SIM_OP_SYNC = 1 << 10,
-    SIM_OP_TRUNCATE = 1 << 11,
-    SIM_OP_ALLOCATE = 1 << 12,
-    SIM_OP_SIZE = 1 << 13,
-    SIM_OP_LOCK = 1 << 14,
+enum sim_call {
+    SIM_CALL_OPEN = 1 << 0,
+    SIM_CALL_STAT = 1 << 1,
+    SIM_CALL_RENAME = 1 << 2,
+    SIM_CALL_UNLINK = 1 << 3,
+    SIM_CALL_MKDIR = 1 << 4,
+    SIM_CALL_RMDIR = 1 << 5,
+    SIM_CALL_SYNC_DIR = 1 << 6,
+    SIM_CALL_LIST = 1 << 7,
+    SIM_CALL_READ = 1 << 8,
+    SIM_CALL_WRITE = 1 << 9,
+    SIM_CALL_SYNC = 1 << 10,
+    SIM_CALL_TRUNCATE = 1 << 11,
+    SIM_CALL_ALLOCATE = 1 << 12,
+    SIM_CALL_SIZE = 1 << 13,
+    SIM_CALL_LOCK = 1 << 14,
 };
-#define SIM_OPS_ALL ((1 << 15) - 1)
+#define SIM_CALLS_ALL ((1 << 15) - 1)
 /* Those that change something; opening a file may. */
-#define SIM_OPS_CHANGE                                                         \
-    (SIM_OP_OPEN | SIM_OP_RENAME | SIM_OP_UNLINK | SIM_OP_MKDIR |              \
-     SIM_OP_RMDIR | SIM_OP_SYNC_DIR | SIM_OP_WRITE | SIM_OP_SYNC |             \
-     SIM_OP_TRUNCATE | SIM_OP_ALLOCATE)
+#define SIM_CALLS_CHANGE                                                       \
+    (SIM_CALL_OPEN | SIM_CALL_RENAME | SIM_CALL_UNLINK | SIM_CALL_MKDIR |      \
+     SIM_CALL_RMDIR | SIM_CALL_SYNC_DIR | SIM_CALL_WRITE | SIM_CALL_SYNC |     \
+     SIM_CALL_TRUNCATE | SIM_CALL_ALLOCATE)
 
 struct sim_fault {
-    uint32_t ops;   /* which calls count: enum sim_op */
+    uint32_t ops;   /* which calls count: enum sim_call */
     uint64_t after; /* calls of these that still succeed */
     int rc;         /* what the next one returns */
     bool forever;   /* and all of these after it; else once */
