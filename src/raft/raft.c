@@ -694,7 +694,6 @@ static void check_leader(const struct raft *r)
 
     ASSERT(r->lead == r->id);
     ASSERT(r->step != NULL);
-    ASSERT(r->pending_conf_index <= last);
     for (size_t i = 0; i < r->trk.progress.n; i++) {
         ASSERT(r->trk.progress.items[i].match <= last);
     }
