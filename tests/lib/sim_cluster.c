@@ -95,6 +95,71 @@ static void deliver(struct sim_cluster *c, struct sim_packet *p)
     raft_message_release(&m);
 }
 
+/* --- the disk's completions --- */
+
+/* What the real storage says at once, kept for the next round. */
+static void keep_completion(void *arg, int rc, bool fatal,
+                            const struct errmsg *em)
+{
+    struct sim_node *n = arg;
+
+    n->late.rc = rc;
+    n->late.fatal = fatal;
+    n->late.em = *em;
+}
+
+static void late_submit(void *ctx, const struct raftnode_write *w,
+                        raftnode_written_cb *done, void *arg)
+{
+    struct sim_node *n = ctx;
+
+    ASSERT(n->late.done == NULL); /* one submission at a time */
+    n->late.done = done;
+    n->late.arg = arg;
+    n->seam.submit(n->seam.ctx, w, keep_completion, n);
+}
+
+static void late_save_snapshot(void *ctx, struct raft_snapshot *snap,
+                               raftnode_written_cb *done, void *arg)
+{
+    struct sim_node *n = ctx;
+
+    ASSERT(n->late.done == NULL);
+    n->late.done = done;
+    n->late.arg = arg;
+    n->seam.save_snapshot(n->seam.ctx, snap, keep_completion, n);
+}
+
+static int late_compact(void *ctx, struct errmsg *em)
+{
+    struct sim_node *n = ctx;
+
+    return n->seam.compact(n->seam.ctx, em);
+}
+
+static bool complete_late(struct sim_node *n)
+{
+    struct sim_completion late = n->late;
+
+    if (n->node == NULL || late.done == NULL) {
+        return false;
+    }
+    n->late.done = NULL;
+    late.done(late.arg, late.rc, late.fatal, &late.em);
+    return true;
+}
+
+static struct raftnode_storage node_storage(struct sim_node *n)
+{
+    n->seam = storage_seam(n->storage);
+    n->late.done = NULL;
+    if (!n->c->o.late_writes) {
+        return n->seam;
+    }
+    return (struct raftnode_storage){n, late_submit, late_save_snapshot,
+                                     late_compact};
+}
+
 void sim_isolate(struct sim_cluster *c, uint64_t id, bool cut)
 {
     for (uint64_t other = 1; other <= SIM_NODES_MAX; other++) {
@@ -186,7 +251,7 @@ static int open_node(struct sim_cluster *c, struct sim_node *n, bool join,
         .lg = &n->lg,
         .peers_seam = {n, net_send, net_add, net_remove, net_add,
                        net_check_url},
-        .storage_seam = storage_seam(n->storage),
+        .storage_seam = node_storage(n),
     };
 
     for (size_t i = 0; i < n_cluster; i++) {
@@ -267,16 +332,18 @@ static bool process_all(struct sim_cluster *c)
 {
     struct list wire;
     struct list *it;
-    bool moved;
+    bool moved = false;
 
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
         if (c->nodes[id].node != NULL) {
+            moved = complete_late(&c->nodes[id]) || moved;
             raftnode_process(c->nodes[id].node);
+            moved = c->nodes[id].late.done != NULL || moved;
         }
     }
     list_init(&wire);
     list_splice(&wire, &c->wire);
-    moved = !list_is_empty(&wire);
+    moved = !list_is_empty(&wire) || moved;
     while ((it = list_pop_front(&wire)) != NULL) {
         struct sim_packet *p = container_of(it, struct sim_packet, link);
 

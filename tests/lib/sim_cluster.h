@@ -19,6 +19,15 @@
 struct sim_cluster;
 struct storage;
 
+/* A completion that is kept back for a round. */
+struct sim_completion {
+    raftnode_written_cb *done;
+    void *arg;
+    int rc;
+    bool fatal;
+    struct errmsg em;
+};
+
 struct sim_node {
     struct sim_cluster *c;
     uint64_t id;
@@ -27,6 +36,8 @@ struct sim_node {
     char last_error[512]; /* the last WARN or ERROR line */
     struct sim_vfs *disk; /* survives crashes */
     struct storage *storage;
+    struct raftnode_storage seam;  /* of `storage` */
+    struct sim_completion late;    /* done NULL: none */
     struct raftnode *node;         /* NULL: down */
     bool peers[SIM_NODES_MAX + 1]; /* whom the node was told to talk to */
     struct list ops;               /* of the test, not finished */
@@ -39,6 +50,7 @@ struct sim_options {
     uint64_t catchup_entries;
     uint64_t segment_bytes;         /* 0: 64 KiB */
     uint64_t request_timeout_ticks; /* 0: 50 */
+    bool late_writes; /* the disk's completions come a round later */
 };
 
 struct sim_cluster {

@@ -420,6 +420,33 @@ static void test_concurrent_changes_wait_for_each_other(void **state)
     sim_cluster_release(c);
 }
 
+/* The storage interface is submit, later done: nothing may leave or be answered
+ * in between, whatever comes in meanwhile. */
+static void test_writes_that_complete_later(void **state)
+{
+    struct sim_cluster *c = begin(&(struct sim_options){
+        .n = 3, .seed = 17, .snapshot_count = 25, .late_writes = true});
+    struct sim_op *op;
+    struct errmsg em = {{0}};
+    uint64_t leader;
+
+    (void)state;
+    leader = sim_elect(c);
+    put_many(c, leader, 80, "late");
+    op = sim_put(c, leader, "/open", "write");
+    raftnode_process(c->nodes[leader].node);
+    raftnode_process(c->nodes[leader].node);
+    assert_false(op->done);
+    assert_true(list_is_empty(&c->wire));
+    sim_crash(c, leader, SIM_CRASH_DROP);
+    sim_op_free(c, op);
+    assert_int_equal(sim_start(c, leader, false, &em), 0);
+    assert_int_not_equal(sim_elect(c), 0);
+    sim_expect(c, leader, "/k9", "late");
+    sim_expect_equal_maps(c);
+    sim_cluster_release(c);
+}
+
 static void test_removed_node_knows_it(void **state)
 {
     struct sim_cluster *c = three();
@@ -603,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_membership_outcomes),
         cmocka_unit_test(test_only_voter_cannot_be_removed),
         cmocka_unit_test(test_concurrent_changes_wait_for_each_other),
+        cmocka_unit_test(test_writes_that_complete_later),
         cmocka_unit_test(test_removed_node_knows_it),
         cmocka_unit_test(test_removed_leader_answers_and_leaves),
         cmocka_unit_test(test_members_survive_restart_behind_a_snapshot),
