@@ -18,11 +18,7 @@
 
 #include "src/base/alloc.h"
 #include "src/base/bounds.h"
-#include "src/kv/command.h"
-#include "src/kv/image.h"
 #include "src/server/raftnode_internal.h"
-
-#define REQUEST_COUNTER_MASK ((UINT64_C(1) << 48) - 1)
 
 /* --- condition --- */
 
@@ -79,7 +75,7 @@ static struct raftnode *alloc_node(const struct raftnode_config *cfg)
     rn->catchup_entries = cfg->snapshot_catchup_entries;
     rn->timeout_ticks = cfg->request_timeout_ticks;
     rn->read_retry_ticks = (uint64_t)cfg->election_ticks;
-    rn->next_request = cfg->id_base & REQUEST_COUNTER_MASK;
+    rn->next_request = cfg->id_base & REQUEST_COUNTER_MAX;
     rn->store = kvstore_new();
     copy_cluster(rn, cfg);
     memory_storage_init(&rn->log, cfg->lg);
@@ -184,8 +180,6 @@ int raftnode_new(const struct raftnode_config *cfg,
     return 0;
 }
 
-static void free_parked(struct raftnode *rn);
-
 void raftnode_free(struct raftnode *rn)
 {
     if (rn == NULL) {
@@ -193,7 +187,7 @@ void raftnode_free(struct raftnode *rn)
     }
     ASSERT(!rn->busy);
     ASSERT(list_is_empty(&rn->due));
-    free_parked(rn);
+    messages_free_parked(rn);
     proposals_release(&rn->proposals);
     reads_release(&rn->reads);
     rawnode_free(rn->raw);
@@ -206,358 +200,6 @@ void raftnode_free(struct raftnode *rn)
     }
     xfree(rn->cluster);
     xfree(rn);
-}
-
-/* --- requests --- */
-
-static uint64_t new_request_id(struct raftnode *rn)
-{
-    uint64_t counter = rn->next_request;
-
-    rn->next_request = (counter + 1) & REQUEST_COUNTER_MASK;
-    return (rn->id & 0xffff) << 48 | counter;
-}
-
-void raftnode_note_request_id(struct raftnode *rn, uint64_t id)
-{
-    uint64_t counter = id & REQUEST_COUNTER_MASK;
-
-    if (id >> 48 == (rn->id & 0xffff) && counter >= rn->next_request) {
-        rn->next_request = (counter + 1) & REQUEST_COUNTER_MASK;
-    }
-}
-
-static void init_request(struct request *req, enum request_kind kind,
-                         request_cb *cb)
-{
-    *req = (struct request){.kind = kind, .cb = cb};
-    list_init(&req->link);
-    list_init(&req->due_link);
-}
-
-void raftnode_init_put(struct raftnode *rn, struct request *req,
-                       struct bytes key, struct bytes value, bool respond_async,
-                       request_cb *cb)
-{
-    struct kv_command cmd = {key, value, 0};
-
-    init_request(req, REQUEST_PUT, cb);
-    req->respond_async = respond_async;
-    req->id = cmd.id = new_request_id(rn);
-    req->entry = raft_entry_alloc(RAFT_ENTRY_NORMAL, kv_command_size(&cmd));
-    (void)kv_command_encode(&cmd, req->entry->data);
-}
-
-void raftnode_init_get(struct raftnode *rn, struct request *req,
-                       struct bytes key, request_cb *cb)
-{
-    init_request(req, REQUEST_GET, cb);
-    (void)rn;
-    req->key = xmemdup(key.data, key.len);
-    req->key_len = key.len;
-}
-
-void raftnode_init_member(struct raftnode *rn, struct request *req,
-                          enum request_kind kind, uint64_t id, const char *url,
-                          request_cb *cb)
-{
-    ASSERT(kind == REQUEST_ADD_MEMBER || kind == REQUEST_REMOVE_MEMBER);
-    init_request(req, kind, cb);
-    req->id = new_request_id(rn);
-    req->member_id = id;
-    req->url = xstrdup(url);
-}
-
-static void release_request(struct request *req)
-{
-    raft_entry_unref(req->entry);
-    xfree(req->key);
-    xfree(req->url);
-    req->entry = NULL;
-    req->key = NULL;
-    req->url = NULL;
-}
-
-/* Out of the queue of its stage. */
-static void unqueue(struct raftnode *rn, struct request *req)
-{
-    switch (req->stage) {
-    case REQUEST_IDLE:
-        break;
-    case REQUEST_WAITING:
-    case REQUEST_PROPOSED:
-        proposals_remove(&rn->proposals, req);
-        break;
-    case REQUEST_READ_QUEUED:
-    case REQUEST_READ_ASKED:
-    case REQUEST_READ_CONFIRMED:
-        reads_remove(&rn->reads, req);
-        break;
-    }
-    list_remove(&req->link);
-    list_remove(&req->due_link);
-}
-
-void raftnode_finish(struct raftnode *rn, struct request *req, int rc,
-                     struct bytes value)
-{
-    unqueue(rn, req);
-    release_request(req);
-    req->cb(req, rc, value);
-}
-
-void raftnode_cancel(struct raftnode *rn, struct request *req)
-{
-    unqueue(rn, req);
-    release_request(req);
-}
-
-void raftnode_submit(struct raftnode *rn, struct request *req)
-{
-    int rc;
-
-    if (rn->condition == RAFTNODE_REMOVED) {
-        raftnode_finish(rn, req, ERR_SELF_REMOVED, (struct bytes){0});
-        return;
-    }
-    if (rn->condition == RAFTNODE_FAILED || rn->draining) {
-        raftnode_finish(rn, req, ERR_STOPPED, (struct bytes){0});
-        return;
-    }
-    /* A membership change is checked against the latest members, so it begins
-     * as a read. */
-    rc = req->kind == REQUEST_PUT ? proposals_add(&rn->proposals, req)
-                                  : reads_add(&rn->reads, req);
-    if (rc < 0) {
-        raftnode_finish(rn, req, rc, (struct bytes){0});
-        return;
-    }
-    req->deadline = rn->now + rn->timeout_ticks;
-    list_push_back(&rn->due, &req->due_link);
-}
-
-static void finish_all(struct raftnode *rn, struct list *requests, int rc)
-{
-    while (!list_is_empty(requests)) {
-        raftnode_finish(rn, container_of(requests->next, struct request, link),
-                        rc, (struct bytes){0});
-    }
-}
-
-/* What an operation is called that ends now without having happened, or
- * without anybody knowing. 503 only where it is in no log [reliability I20]. */
-static int expired_outcome(const struct raftnode *rn, const struct request *req)
-{
-    if (req->stage == REQUEST_PROPOSED) {
-        return ERR_OUTCOME_UNKNOWN;
-    }
-    if (rn->soft.lead == RAFT_NONE) {
-        return ERR_NO_LEADER;
-    }
-    return req->kind == REQUEST_GET ? ERR_TIMED_OUT : ERR_PROPOSAL_DROPPED;
-}
-
-static void expire_requests(struct raftnode *rn)
-{
-    while (!list_is_empty(&rn->due)) {
-        struct request *req =
-            container_of(rn->due.next, struct request, due_link);
-
-        if (req->deadline > rn->now) {
-            return;
-        }
-        raftnode_finish(rn, req, expired_outcome(rn, req), (struct bytes){0});
-    }
-}
-
-/* --- membership changes of others, one at a time --- */
-
-/* A proposal that another member forwarded while the last change is not
- * applied. Stepped now, raft would replace it by an empty entry and the member
- * would never know [raft-core CC-21]. */
-struct parked {
-    struct list link;
-    uint64_t deadline; /* tick */
-    struct raft_message m;
-};
-
-static void free_one_parked(struct raftnode *rn, struct parked *p)
-{
-    ASSERT(rn->n_parked > 0);
-    rn->n_parked--;
-    list_remove(&p->link);
-    raft_message_release(&p->m);
-    xfree(p);
-}
-
-static void free_parked(struct raftnode *rn)
-{
-    while (!list_is_empty(&rn->parked)) {
-        free_one_parked(rn, container_of(rn->parked.next, struct parked, link));
-    }
-}
-
-static void park(struct raftnode *rn, const struct raft_message *m)
-{
-    struct parked *p;
-
-    if (rn->n_parked >= PARKED_CONF_CHANGES_MAX) {
-        return; /* dropped, as any message may be */
-    }
-    p = xcalloc(1, sizeof(*p));
-    raft_message_copy(&p->m, m);
-    p->deadline = rn->now + rn->timeout_ticks;
-    list_push_back(&rn->parked, &p->link);
-    rn->n_parked++;
-}
-
-static void step_parked(struct raftnode *rn)
-{
-    list_for_each_safe (it, &rn->parked) {
-        struct parked *p = container_of(it, struct parked, link);
-
-        if (p->deadline > rn->now) {
-            if (rawnode_conf_change_pending(rn->raw)) {
-                return;
-            }
-            int rc = rawnode_step(rn->raw, &p->m);
-
-            if (rc < 0) {
-                log_debug(rn->lg, "parked membership change: %s", err_str(rc));
-            }
-        }
-        free_one_parked(rn, p);
-    }
-}
-
-static bool has_conf_change(const struct raft_message *m)
-{
-    for (size_t i = 0; i < m->entries.len; i++) {
-        if (m->entries.items[i]->type != RAFT_ENTRY_NORMAL) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* --- messages --- */
-
-/* What would harm every node once it is in the log is refused at the door. */
-static int screen_proposal(struct raftnode *rn, const struct raft_message *m)
-{
-    for (size_t i = 0; i < m->entries.len; i++) {
-        if (!apply_can_take(rn, m->entries.items[i])) {
-            log_warn(rn->lg,
-                     "proposal of member %" PRIx64
-                     " refused: it could not be applied",
-                     m->from);
-            return ERR_REFUSED;
-        }
-    }
-    return 0;
-}
-
-static void ignore_pair(void *arg, struct bytes key, struct bytes value)
-{
-    (void)arg;
-    (void)key;
-    (void)value;
-}
-
-static int screen_snapshot(struct raftnode *rn, const struct raft_message *m)
-{
-    struct errmsg em = {{0}};
-    struct bytes image;
-
-    if (m->snapshot == NULL) {
-        return ERR_REFUSED;
-    }
-    image = (struct bytes){m->snapshot->data, m->snapshot->len};
-    if (image_decode(image, ignore_pair, NULL, &em) < 0) {
-        log_warn(rn->lg, "snapshot of member %" PRIx64 " refused: %s", m->from,
-                 em.text);
-        return ERR_REFUSED;
-    }
-    return 0;
-}
-
-/* A leader never tells us a commit index beyond what we acknowledged. If it
- * does, this disk has lost what it once had [reliability F12]. */
-static int screen_heartbeat(struct raftnode *rn, const struct raft_message *m)
-{
-    struct raft_status st;
-    uint64_t last;
-    uint64_t term;
-
-    if (m->commit <= memory_storage_last_index(&rn->log)) {
-        return 0;
-    }
-    rawnode_status(rn->raw, &st);
-    last = st.last_index;
-    term = st.hard_state.term;
-    raft_status_release(&st);
-    if (m->term < term || m->commit <= last) {
-        return 0;
-    }
-    raftnode_fail(rn, RAFTNODE_FAILED,
-                  "log ends at %" PRIu64 ", was acknowledged up to %" PRIu64
-                  ": this disk lost data; remove this member with DELETE and "
-                  "add a new id with an empty directory",
-                  last, m->commit);
-    return ERR_STOPPED;
-}
-
-static int screen(struct raftnode *rn, const struct raft_message *m)
-{
-    switch (m->type) {
-    case RAFT_MSG_PROP:
-        return screen_proposal(rn, m);
-    case RAFT_MSG_SNAP:
-        return screen_snapshot(rn, m);
-    case RAFT_MSG_HEARTBEAT:
-        return screen_heartbeat(rn, m);
-    default:
-        return 0;
-    }
-}
-
-int raftnode_step(struct raftnode *rn, const struct raft_message *m)
-{
-    int rc;
-
-    if (rn->condition != RAFTNODE_RUNNING) {
-        return ERR_STOPPED;
-    }
-    rc = screen(rn, m);
-    if (rc < 0) {
-        return rc;
-    }
-    if (m->type == RAFT_MSG_PROP && has_conf_change(m) &&
-        rawnode_conf_change_pending(rn->raw)) {
-        park(rn, m);
-        return 0;
-    }
-    return rawnode_step(rn->raw, m);
-}
-
-void raftnode_report_unreachable(struct raftnode *rn, uint64_t id)
-{
-    rawnode_report_unreachable(rn->raw, id);
-}
-
-void raftnode_report_snapshot(struct raftnode *rn, uint64_t id, bool ok)
-{
-    rawnode_report_snapshot(rn->raw, id,
-                            ok ? SNAPSHOT_FINISH : SNAPSHOT_FAILURE);
-}
-
-void raftnode_report_removed(struct raftnode *rn, uint64_t told_by)
-{
-    raftnode_fail(rn, RAFTNODE_REMOVED,
-                  "this node, id %" PRIx64
-                  ", has been removed from the cluster (member %" PRIx64
-                  " says so)",
-                  rn->id, told_by);
 }
 
 /* --- the loop --- */
@@ -579,7 +221,7 @@ void raftnode_tick(struct raftnode *rn)
     if (rn->now > rn->read_retry_ticks) {
         reads_restart(&rn->reads, rn->now - rn->read_retry_ticks);
     }
-    expire_requests(rn);
+    requests_expire(rn);
 }
 
 /* A change of leader or term ends every attempt to read [reliability I21]. */
@@ -605,24 +247,6 @@ static void note_leadership(struct raftnode *rn)
     }
     rn->soft = soft;
     rn->term = hard.term;
-}
-
-/* All that came in during this turn becomes one proposal and one ReadIndex. */
-static void flush_requests(struct raftnode *rn)
-{
-    struct proposals_outcome out;
-
-    note_leadership(rn);
-    if (!list_is_empty(&rn->parked)) {
-        step_parked(rn);
-    }
-    if (rn->soft.lead == RAFT_NONE) {
-        return;
-    }
-    reads_flush(&rn->reads, rn->raw, rn->now);
-    proposals_flush(&rn->proposals, rn->raw, rn->term, &out);
-    finish_all(rn, &out.refused, ERR_PROPOSAL_DROPPED);
-    finish_all(rn, &out.handed, 0);
 }
 
 static void on_written(void *arg, int rc, bool fatal, const struct errmsg *em)
@@ -706,70 +330,6 @@ static void send_ready(struct raftnode *rn)
     }
 }
 
-/* Whether a membership change may be proposed, against the members as of now;
- * *rc is its outcome if not (http-api.md 1). */
-static bool check_change(const struct raftnode *rn, const struct request *req,
-                         int *rc)
-{
-    bool member = kvstore_has_member(rn->store, req->member_id);
-    const char *url = kvstore_member_url(rn->store, req->member_id);
-    const struct id_list *voters = &rn->conf_state.voters;
-
-    *rc = 0;
-    if (req->kind == REQUEST_ADD_MEMBER) {
-        if (member && url != NULL) {
-            *rc = strcmp(url, req->url) == 0 ? 0 : ERR_MEMBER_URL_DIFFERS;
-            return false;
-        }
-        if (kvstore_was_removed(rn->store, req->member_id)) {
-            *rc = ERR_MEMBER_REMOVED;
-            return false;
-        }
-        return true;
-    }
-    if (!member) {
-        *rc = ERR_NO_MEMBER;
-        return false;
-    }
-    if (voters->n == 1 && voters->ids[0] == req->member_id) {
-        *rc = ERR_LAST_VOTER;
-        return false;
-    }
-    return true;
-}
-
-/* The request's read index is applied: answer it, or go on to propose it. */
-static void finish_read(struct raftnode *rn, struct request *req)
-{
-    struct bytes value = {0};
-    int rc;
-
-    if (req->kind == REQUEST_GET) {
-        struct bytes key = {req->key, req->key_len};
-
-        rc = kvstore_get(rn->store, key, &value) ? 0 : ERR_NOT_FOUND;
-        raftnode_finish(rn, req, rc, value);
-        return;
-    }
-    if (!check_change(rn, req, &rc)) {
-        raftnode_finish(rn, req, rc, value);
-        return;
-    }
-    rc = proposals_add(&rn->proposals, req);
-    if (rc < 0) {
-        raftnode_finish(rn, req, rc, value);
-    }
-}
-
-static void finish_reads(struct raftnode *rn)
-{
-    struct request *req;
-
-    while ((req = reads_applied(&rn->reads, rn->applied)) != NULL) {
-        finish_read(rn, req);
-    }
-}
-
 static void finish_ready(struct raftnode *rn)
 {
     const struct raft_ready *rd = &rn->ready;
@@ -788,7 +348,7 @@ static void finish_ready(struct raftnode *rn)
     for (size_t i = 0; i < rd->n_read_states; i++) {
         reads_confirmed(&rn->reads, &rd->read_states[i]);
     }
-    finish_reads(rn);
+    requests_finish_reads(rn);
     if (rn->applied != applied) {
         rn->stuck_since = rn->now;
     }
@@ -882,7 +442,9 @@ static bool make_progress(struct raftnode *rn)
 {
     switch (rn->phase) {
     case PHASE_IDLE:
-        flush_requests(rn);
+        note_leadership(rn);
+        messages_step_parked(rn);
+        requests_flush(rn);
         if (rawnode_has_ready(rn->raw)) {
             begin_ready(rn);
             return true;
@@ -942,34 +504,7 @@ void raftnode_transfer_leadership(struct raftnode *rn)
     raft_status_release(&st);
 }
 
-void raftnode_drain(struct raftnode *rn)
-{
-    rn->draining = true;
-    list_for_each_safe (it, &rn->due) {
-        struct request *req = container_of(it, struct request, due_link);
-
-        if (req->stage != REQUEST_PROPOSED) {
-            raftnode_finish(rn, req, ERR_STOPPED, (struct bytes){0});
-        }
-    }
-}
-
-void raftnode_stop(struct raftnode *rn)
-{
-    raftnode_drain(rn);
-    while (!list_is_empty(&rn->due)) {
-        raftnode_finish(rn,
-                        container_of(rn->due.next, struct request, due_link),
-                        ERR_OUTCOME_UNKNOWN, (struct bytes){0});
-    }
-}
-
 /* --- looking --- */
-
-size_t raftnode_pending(const struct raftnode *rn)
-{
-    return rn->proposals.n + rn->reads.n;
-}
 
 const struct kvstore *raftnode_store(const struct raftnode *rn)
 {

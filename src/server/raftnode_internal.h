@@ -1,5 +1,6 @@
-/* struct raftnode, private to raftnode.c (the loop) and apply.c (what entries
- * and snapshots do to the node). */
+/* struct raftnode, private to raftnode.c (the loop), requests.c (clients),
+ * messages.c (peers) and apply.c (what entries and snapshots do to the node).
+ */
 
 #ifndef SRC_SERVER_RAFTNODE_INTERNAL_H
 #define SRC_SERVER_RAFTNODE_INTERNAL_H
@@ -11,6 +12,9 @@
 #include "src/server/proposals.h"
 #include "src/server/raftnode.h"
 #include "src/server/reads.h"
+
+/* The low 48 bits of a request id (extensions to the log payload). */
+#define REQUEST_COUNTER_MAX ((UINT64_C(1) << 48) - 1)
 
 /* What the loop waits for.
  *
@@ -79,6 +83,8 @@ struct raftnode {
 void raftnode_fail(struct raftnode *rn, enum raftnode_condition condition,
                    const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* --- requests.c --- */
+
 /* The request is over: out of every list, then its callback. */
 void raftnode_finish(struct raftnode *rn, struct request *req, int rc,
                      struct bytes value);
@@ -86,6 +92,22 @@ void raftnode_finish(struct raftnode *rn, struct request *req, int rc,
 /* A request id was seen in the log: never use it, or one before it, again. It
  * can only be ahead of ours if the wall clock went back between two lives. */
 void raftnode_note_request_id(struct raftnode *rn, uint64_t id);
+
+/* End the requests whose deadline has passed. */
+void requests_expire(struct raftnode *rn);
+
+/* All that came in during this turn becomes one proposal and one ReadIndex. */
+void requests_flush(struct raftnode *rn);
+
+/* Answer the reads whose index is applied; membership changes go on from there
+ * to be proposed. */
+void requests_finish_reads(struct raftnode *rn);
+
+/* --- messages.c --- */
+
+/* Step the membership change that waited longest, if its turn has come. */
+void messages_step_parked(struct raftnode *rn);
+void messages_free_parked(struct raftnode *rn);
 
 /* --- apply.c --- */
 

@@ -1,0 +1,200 @@
+/* What comes from other members: screened at the door, then stepped.
+ *
+ * Counterpart: etcd contrib/raftexample raft.go, Process.
+ * Differs: what would harm every node once it is in the log is refused, and
+ * membership changes wait for each other. */
+
+#include "src/base/alloc.h"
+#include "src/base/bounds.h"
+#include "src/kv/image.h"
+#include "src/server/raftnode_internal.h"
+
+/* --- membership changes of others, one at a time --- */
+
+/* A proposal that another member forwarded while the last change is not
+ * applied. Stepped now, raft would replace it by an empty entry and the member
+ * would never know [raft-core CC-21]. */
+struct parked {
+    struct list link;
+    uint64_t deadline; /* tick */
+    struct raft_message m;
+};
+
+static void free_one_parked(struct raftnode *rn, struct parked *p)
+{
+    ASSERT(rn->n_parked > 0);
+    rn->n_parked--;
+    list_remove(&p->link);
+    raft_message_release(&p->m);
+    xfree(p);
+}
+
+void messages_free_parked(struct raftnode *rn)
+{
+    while (!list_is_empty(&rn->parked)) {
+        free_one_parked(rn, container_of(rn->parked.next, struct parked, link));
+    }
+}
+
+static void park(struct raftnode *rn, const struct raft_message *m)
+{
+    struct parked *p;
+
+    if (rn->n_parked >= PARKED_CONF_CHANGES_MAX) {
+        return; /* dropped, as any message may be */
+    }
+    p = xcalloc(1, sizeof(*p));
+    raft_message_copy(&p->m, m);
+    p->deadline = rn->now + rn->timeout_ticks;
+    list_push_back(&rn->parked, &p->link);
+    rn->n_parked++;
+}
+
+void messages_step_parked(struct raftnode *rn)
+{
+    list_for_each_safe (it, &rn->parked) {
+        struct parked *p = container_of(it, struct parked, link);
+
+        if (p->deadline > rn->now) {
+            if (rawnode_conf_change_pending(rn->raw)) {
+                return;
+            }
+            int rc = rawnode_step(rn->raw, &p->m);
+
+            if (rc < 0) {
+                log_debug(rn->lg, "parked membership change: %s", err_str(rc));
+            }
+        }
+        free_one_parked(rn, p);
+    }
+}
+
+static bool has_conf_change(const struct raft_message *m)
+{
+    for (size_t i = 0; i < m->entries.len; i++) {
+        if (m->entries.items[i]->type != RAFT_ENTRY_NORMAL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- messages --- */
+
+/* What would harm every node once it is in the log is refused at the door. */
+static int screen_proposal(struct raftnode *rn, const struct raft_message *m)
+{
+    for (size_t i = 0; i < m->entries.len; i++) {
+        if (!apply_can_take(rn, m->entries.items[i])) {
+            log_warn(rn->lg,
+                     "proposal of member %" PRIx64
+                     " refused: it could not be applied",
+                     m->from);
+            return ERR_REFUSED;
+        }
+    }
+    return 0;
+}
+
+static void ignore_pair(void *arg, struct bytes key, struct bytes value)
+{
+    (void)arg;
+    (void)key;
+    (void)value;
+}
+
+static int screen_snapshot(struct raftnode *rn, const struct raft_message *m)
+{
+    struct errmsg em = {{0}};
+    struct bytes image;
+
+    if (m->snapshot == NULL) {
+        return ERR_REFUSED;
+    }
+    image = (struct bytes){m->snapshot->data, m->snapshot->len};
+    if (image_decode(image, ignore_pair, NULL, &em) < 0) {
+        log_warn(rn->lg, "snapshot of member %" PRIx64 " refused: %s", m->from,
+                 em.text);
+        return ERR_REFUSED;
+    }
+    return 0;
+}
+
+/* A leader never tells us a commit index beyond what we acknowledged. If it
+ * does, this disk has lost what it once had [reliability F12]. */
+static int screen_heartbeat(struct raftnode *rn, const struct raft_message *m)
+{
+    struct raft_status st;
+    uint64_t last;
+    uint64_t term;
+
+    if (m->commit <= memory_storage_last_index(&rn->log)) {
+        return 0;
+    }
+    rawnode_status(rn->raw, &st);
+    last = st.last_index;
+    term = st.hard_state.term;
+    raft_status_release(&st);
+    if (m->term < term || m->commit <= last) {
+        return 0;
+    }
+    raftnode_fail(rn, RAFTNODE_FAILED,
+                  "log ends at %" PRIu64 ", was acknowledged up to %" PRIu64
+                  ": this disk lost data; remove this member with DELETE and "
+                  "add a new id with an empty directory",
+                  last, m->commit);
+    return ERR_STOPPED;
+}
+
+static int screen(struct raftnode *rn, const struct raft_message *m)
+{
+    switch (m->type) {
+    case RAFT_MSG_PROP:
+        return screen_proposal(rn, m);
+    case RAFT_MSG_SNAP:
+        return screen_snapshot(rn, m);
+    case RAFT_MSG_HEARTBEAT:
+        return screen_heartbeat(rn, m);
+    default:
+        return 0;
+    }
+}
+
+int raftnode_step(struct raftnode *rn, const struct raft_message *m)
+{
+    int rc;
+
+    if (rn->condition != RAFTNODE_RUNNING) {
+        return ERR_STOPPED;
+    }
+    rc = screen(rn, m);
+    if (rc < 0) {
+        return rc;
+    }
+    if (m->type == RAFT_MSG_PROP && has_conf_change(m) &&
+        rawnode_conf_change_pending(rn->raw)) {
+        park(rn, m);
+        return 0;
+    }
+    return rawnode_step(rn->raw, m);
+}
+
+void raftnode_report_unreachable(struct raftnode *rn, uint64_t id)
+{
+    rawnode_report_unreachable(rn->raw, id);
+}
+
+void raftnode_report_snapshot(struct raftnode *rn, uint64_t id, bool ok)
+{
+    rawnode_report_snapshot(rn->raw, id,
+                            ok ? SNAPSHOT_FINISH : SNAPSHOT_FAILURE);
+}
+
+void raftnode_report_removed(struct raftnode *rn, uint64_t told_by)
+{
+    raftnode_fail(rn, RAFTNODE_REMOVED,
+                  "this node, id %" PRIx64
+                  ", has been removed from the cluster (member %" PRIx64
+                  " says so)",
+                  rn->id, told_by);
+}
