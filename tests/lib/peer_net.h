@@ -1,0 +1,117 @@
+/* Several transports in one process, over loopback and a real loop.
+ *
+ * Each node is a transport with a handler that records: what it received and
+ * what it was told. A ticker and the flush before polling stand for the server.
+ * Raw sockets play peers that misbehave. Nothing here waits for a time: run the
+ * loop until a condition holds. */
+
+#ifndef TESTS_LIB_PEER_NET_H
+#define TESTS_LIB_PEER_NET_H
+
+#include <uv.h>
+
+#include "proto/raftpb.h"
+#include "src/base/buf.h"
+#include "src/base/log.h"
+#include "src/net/http_conn.h"
+#include "tests/lib/cmocka.h"
+#include "transport/transport.h"
+
+#define PEER_NET_NODES   3
+#define PEER_NET_CLUSTER 0x1000
+
+struct peer_net;
+
+struct peer_node {
+    struct peer_net *net;
+    struct transport *t; /* NULL: not running */
+    uint64_t id;
+    uint64_t cluster_id;
+    uint16_t port; /* kept over restarts; 0: never started */
+    bool closing;
+
+    /* What its handler was given. */
+    struct raft_message *got;
+    size_t n_got;
+    size_t unreachable; /* reports, about whomever */
+    size_t snapshots_ok;
+    size_t snapshots_failed;
+    uint64_t removed_by; /* who said that this node was removed */
+
+    /* What its handler does. */
+    int process_rc;
+    uint64_t removed_id;       /* is_id_removed says so of this one */
+    uint64_t remove_sender_at; /* process removes the sender of message N */
+    bool close_on_report;      /* report_unreachable closes the transport */
+    bool sending;              /* inside transport_send: no report now */
+};
+
+struct peer_net {
+    uv_loop_t loop;
+    uv_prepare_t flusher;
+    uv_timer_t ticker;
+    struct http_net *http;
+    struct logger lg;
+    struct buf lines; /* every log line, each with a line feed */
+    struct peer_node nodes[PEER_NET_NODES];
+};
+
+void peer_net_init(struct peer_net *net);
+
+/* Close all that runs; fails the test if anything is left. */
+void peer_net_release(struct peer_net *net);
+
+/* Start the transport of node `id` (1..PEER_NET_NODES). */
+struct peer_node *peer_net_start(struct peer_net *net, uint64_t id);
+void peer_net_stop(struct peer_net *net, uint64_t id);
+
+/* `from` gets to know `to`, which was started at least once. */
+void peer_net_add(struct peer_net *net, uint64_t from, uint64_t to);
+
+/* Start nodes 1..n, all knowing each other. */
+void peer_net_start_all(struct peer_net *net, uint64_t n);
+
+void peer_node_send(struct peer_node *n, const struct raft_message *m,
+                    size_t count);
+
+/* Whether `of` has streams up each way with `with`. */
+bool peer_net_active(struct peer_net *net, uint64_t of, uint64_t with);
+
+/* Whether a log line contains this. */
+bool peer_net_logged(struct peer_net *net, const char *text);
+
+/* One turn of the loop, at most a few milliseconds. */
+void peer_net_turn(struct peer_net *net);
+
+/* Run the loop until `cond`; a minute without it fails the test. */
+#define RUN_UNTIL(net, cond)                                                   \
+    do {                                                                       \
+        uint64_t deadline_ns_ = uv_hrtime() + 60000000000u;                    \
+        while (!(cond)) {                                                      \
+            if (uv_hrtime() > deadline_ns_) {                                  \
+                fail_msg("still not: %s", #cond);                              \
+            }                                                                  \
+            peer_net_turn(net);                                                \
+        }                                                                      \
+    } while (0)
+
+/* --- raw sockets --- */
+
+int raw_connect(uint16_t port);
+int raw_listen(uint16_t *port);
+
+/* Turn the loop until a connection comes in. */
+int raw_accept(struct peer_net *net, int listener);
+
+/* Write all of it; the loop turns while the other end is slow. */
+void raw_write(struct peer_net *net, int fd, const void *data, size_t len);
+void raw_puts(struct peer_net *net, int fd, const char *text);
+
+/* Take what has arrived into `b`; false at the end of the stream. */
+bool raw_read(int fd, struct buf *b);
+
+/* The bytes until `text` is in them, or until the end if it is NULL. */
+void raw_read_until(struct peer_net *net, int fd, struct buf *b,
+                    const char *text);
+
+#endif /* TESTS_LIB_PEER_NET_H */
