@@ -53,7 +53,6 @@ for file in $(find proto src wal snap transport httpapi -name '*.[ch]' | sort); 
         *\"*\"*) [[ -n $own && $name =~ ^($own) ]] && continue ;;
         *) [[ -n $system && $name =~ ^($system)$ ]] && continue ;;
         esac
-        # The wiring is nobody's to include but main's.
         echo "$file:$line: may not include $name"
         offences=$((offences + 1))
     done < <(grep -nE '^[[:space:]]*#[[:space:]]*include' "$file")
