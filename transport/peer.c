@@ -73,7 +73,7 @@ void peer_send(struct peer *p, const struct raft_message *m)
     p->dropped_messages++;
     p->is_unreachable = true;
     if (m->type == RAFT_MSG_SNAP) {
-        p->snapshot_outcome = SNAPSHOT_FAILED;
+        p->snapshot_failed = true;
     }
 }
 
@@ -126,7 +126,7 @@ void peer_update(struct peer *p, const struct addr *addr)
         p->is_unreachable = true;
     }
     if (pipeline_reset(&p->pipeline)) {
-        p->snapshot_outcome = SNAPSHOT_FAILED;
+        p->snapshot_failed = true;
     }
     pipeline_hurry(&p->pipeline);
     for (int kind = 0; kind < STREAM_KINDS; kind++) {
@@ -179,20 +179,27 @@ static bool may_report(const struct peer *p)
     return p->state == PEER_ACTIVE && !p->t->closing;
 }
 
+bool peer_has_news(const struct peer *p)
+{
+    return p->is_unreachable || p->snapshot_failed || p->snapshot_delivered;
+}
+
 void peer_report(struct peer *p)
 {
     struct transport *t = p->t;
     bool unreachable = p->is_unreachable;
-    enum snapshot_outcome outcome = p->snapshot_outcome;
+    bool failed = p->snapshot_failed;
+    bool delivered = p->snapshot_delivered;
 
-    p->is_unreachable = false;
-    p->snapshot_outcome = SNAPSHOT_NO_NEWS;
+    p->is_unreachable = p->snapshot_failed = p->snapshot_delivered = false;
     if (unreachable && may_report(p)) {
         t->handler.report_unreachable(t->handler.ctx, p->id);
     }
-    if (outcome != SNAPSHOT_NO_NEWS && may_report(p)) {
-        t->handler.report_snapshot(t->handler.ctx, p->id,
-                                   outcome == SNAPSHOT_DELIVERED);
+    if (failed && may_report(p)) {
+        t->handler.report_snapshot(t->handler.ctx, p->id, false);
+    }
+    if (delivered && may_report(p)) {
+        t->handler.report_snapshot(t->handler.ctx, p->id, true);
     }
 }
 

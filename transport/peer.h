@@ -19,12 +19,6 @@ enum peer_state {
     PEER_CLOSED,  /* nothing is open any more; freed at the next tick */
 };
 
-enum snapshot_outcome {
-    SNAPSHOT_NO_NEWS,
-    SNAPSHOT_DELIVERED,
-    SNAPSHOT_FAILED,
-};
-
 struct peer {
     struct list link; /* in one of the lists of its transport */
     struct transport *t;
@@ -40,7 +34,8 @@ struct peer {
 
     /* What the handler has not been told yet: see peer_report. */
     bool is_unreachable;
-    enum snapshot_outcome snapshot_outcome;
+    bool snapshot_failed; /* one that found no room, or was not taken */
+    bool snapshot_delivered;
 
     bool told_removed; /* it said once that this node was removed */
     uint64_t sent_bytes;
@@ -79,6 +74,7 @@ bool peer_is_active(const struct peer *p);
  * callback of the loop: never inside transport_send, and the handler may remove
  * the peer or close the transport. */
 void peer_report(struct peer *p);
+bool peer_has_news(const struct peer *p);
 
 /* It answered 410: this node is no member any more. Told once. */
 void peer_says_removed(struct peer *p);

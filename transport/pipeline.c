@@ -174,7 +174,7 @@ static void note_failure(struct lane *l)
 {
     l->peer->is_unreachable = true;
     if (l->kind == LANE_SNAPSHOT) {
-        l->peer->snapshot_outcome = SNAPSHOT_FAILED;
+        l->peer->snapshot_failed = true;
     }
 }
 
@@ -215,7 +215,7 @@ static void on_answer(struct lane *l)
     backoff_reset(&l->backoff);
     if (l->answer.status == 204) {
         if (l->kind == LANE_SNAPSHOT) {
-            l->peer->snapshot_outcome = SNAPSHOT_DELIVERED;
+            l->peer->snapshot_delivered = true;
         }
         return;
     }

@@ -30,12 +30,12 @@ static void on_body(void *ctx, struct bytes data)
 
 static void finish(struct prober *pr, bool healthy, const char *why)
 {
-    http_client_close(pr->client);
-    pr->client = NULL;
     if (healthy != pr->healthy) {
         pr->healthy = healthy;
         log_info(pr->peer->t->lg, "peer %" PRIx64 ": %s", pr->peer->id, why);
     }
+    http_client_close(pr->client);
+    pr->client = NULL;
 }
 
 static void on_end(void *ctx, int rc, const char *why)

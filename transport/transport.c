@@ -286,7 +286,7 @@ static struct peer *next_with_news(struct transport *t)
     list_for_each (it, &t->peers) {
         struct peer *p = container_of(it, struct peer, link);
 
-        if (p->is_unreachable || p->snapshot_outcome != SNAPSHOT_NO_NEWS) {
+        if (peer_has_news(p)) {
             return p;
         }
     }
