@@ -56,13 +56,20 @@ static int on_value(llhttp_t *ll, const char *at, size_t len)
     return 0;
 }
 
+/* Answers without a body, whatever their fields say (RFC 9112 6.3). */
+static bool never_has_body(const struct http_parser *p, int status)
+{
+    return p->no_body || (p->response && (status / 100 == 1 || status == 204 ||
+                                          status == 304));
+}
+
 static int on_headers_complete(llhttp_t *ll)
 {
     struct http_parser *p = container_of(ll, struct http_parser, llhttp);
 
     p->llhttp_head_done = true;
     p->keep_alive = llhttp_should_keep_alive(ll) != 0;
-    return p->no_body ? 1 : 0;
+    return never_has_body(p, ll->status_code) ? 1 : 0;
 }
 
 static int on_message_complete(llhttp_t *ll)
@@ -310,11 +317,8 @@ static enum http_event check_request(struct http_parser *p,
 static enum http_event begin_body(struct http_parser *p)
 {
     const struct http_head *h = &p->head;
-    bool none =
-        p->no_body || (p->response && (h->status / 100 == 1 ||
-                                       h->status == 204 || h->status == 304));
 
-    if (none) {
+    if (never_has_body(p, h->status)) {
         p->state = HTTP_PARSER_END;
     } else if (h->chunked) {
         p->state = HTTP_PARSER_CHUNKS;
