@@ -91,17 +91,30 @@ void snapshotter_release(struct snapshotter *s)
     s->dir = NULL;
 }
 
-/* Make s->dir, and its name durable: a snapshot in a directory that a crash
- * takes away would be no snapshot [reliability 3.1]. */
+/* Make s->dir if it is missing. */
 static int make_dir(struct snapshotter *s, struct errmsg *em)
 {
-    int rc = vfs_mkdir(s->fs, s->dir);
+    enum vfs_kind kind;
+    int rc = vfs_stat(s->fs, s->dir, &kind);
 
-    if (rc < 0) {
-        return errmsg_set(em, rc, "create directory %s", s->dir);
+    if (rc == -ENOENT) {
+        rc = vfs_mkdir(s->fs, s->dir);
+        return rc < 0 ? errmsg_set(em, rc, "create directory %s", s->dir) : 0;
     }
+    if (rc == 0 && kind != VFS_DIR) {
+        rc = -ENOTDIR;
+    }
+    return rc < 0 ? errmsg_set(em, rc, "open directory %s", s->dir) : 0;
+}
+
+/* A snapshot in a directory that a crash takes away would be no snapshot
+ * [reliability 3.1]. Done also for a directory that was there: whoever made it
+ * may have ended before its name was durable. */
+static int sync_parent(struct snapshotter *s, struct errmsg *em)
+{
     char *parent = vfs_parent(s->dir);
-    rc = vfs_sync_dir(s->fs, parent);
+    int rc = vfs_sync_dir(s->fs, parent);
+
     if (rc < 0) {
         errmsg_set(em, rc, "sync directory %s", parent);
     }
@@ -139,19 +152,15 @@ static int remove_temporary(struct snapshotter *s, struct errmsg *em)
 
 int snapshotter_open(struct snapshotter *s, struct errmsg *em)
 {
-    enum vfs_kind kind;
-    int rc = vfs_stat(s->fs, s->dir, &kind);
+    int rc = make_dir(s, em);
 
-    if (rc == -ENOENT) {
-        return make_dir(s, em);
+    if (rc == 0) {
+        rc = sync_parent(s, em);
     }
-    if (rc == 0 && kind != VFS_DIR) {
-        rc = -ENOTDIR;
+    if (rc == 0) {
+        rc = remove_temporary(s, em);
     }
-    if (rc < 0) {
-        return errmsg_set(em, rc, "open directory %s", s->dir);
-    }
-    return remove_temporary(s, em);
+    return rc;
 }
 
 /* --- saving --- */
