@@ -115,8 +115,59 @@ static bool has_zero_sector(struct bytes frame, uint64_t off)
     return false;
 }
 
-/* Why R3 applies to the frame at `off`, or NULL. */
-static int why_torn(struct segment_reader *r, uint64_t off, const char **why)
+/* Whether the head of the record in `frame`, as far as its bytes go, promises
+ * the length that the length field says. A flipped bit in one of the two does
+ * not look like a write that stopped. */
+static bool head_agrees(struct bytes frame, uint64_t used)
+{
+    const uint8_t *p = frame.data + RECORD_LENGTH_BYTES;
+    const uint8_t *end = frame.data + frame.len;
+    uint64_t len = 0;
+
+    if (!looks_like_frame(frame)) {
+        return end - p < GLANCE_BYTES - RECORD_LENGTH_BYTES;
+    }
+    p = frame.data + GLANCE_BYTES;
+    while (p < end && (*p & 0x80) != 0) {
+        p++; /* crc */
+    }
+    if (end - p < 2) {
+        return true;
+    }
+    p++;
+    if (*p++ != 0x1a) {
+        return false;
+    }
+    for (unsigned shift = 0; p < end && shift < 64; shift += 7) {
+        len |= (uint64_t)(*p & 0x7f) << shift;
+        if ((*p++ & 0x80) == 0) {
+            return len == used - (uint64_t)(p - frame.data);
+        }
+    }
+    return p == end;
+}
+
+/* Why R3 applies to the whole frame in `v`, which starts at `off`; NULL if it
+ * does not. Everything ends at `used`. */
+static const char *why_torn_inside(struct bytes v, const struct record *rec,
+                                   uint64_t off, uint64_t used)
+{
+    v.len = (size_t)rec->used; /* padding is zero by right */
+    if (has_zero_sector(v, off)) {
+        return "a sector inside it is all zero";
+    }
+    if (used > off && used < off + rec->used) {
+        v.len = (size_t)(used - off);
+        if (head_agrees(v, rec->used)) {
+            return "everything ends inside it";
+        }
+    }
+    return NULL;
+}
+
+/* *why: why R3 applies to the frame at `off`, or NULL. */
+static int why_torn(struct segment_reader *r, uint64_t off, uint64_t used,
+                    const char **why)
 {
     struct record rec;
     struct bytes v;
@@ -141,10 +192,7 @@ static int why_torn(struct segment_reader *r, uint64_t off, const char **why)
     if (rc < 0) {
         return rc;
     }
-    v.len = (size_t)rec.used; /* padding is zero by right */
-    if (has_zero_sector(v, off)) {
-        *why = "a sector inside it is all zero";
-    }
+    *why = why_torn_inside(v, &rec, off, used);
     return 0;
 }
 
@@ -193,7 +241,7 @@ int repair_judge(struct segment_reader *r, uint64_t off, bool has_markers,
         out->why = "records that were synced later stand behind it"; /* R2 */
         return 0;
     }
-    rc = why_torn(r, off, &out->why);
+    rc = why_torn(r, off, used, &out->why);
     if (rc < 0) {
         return rc;
     }

@@ -9,8 +9,9 @@
  *   R1  not the last segment: damaged
  *   R2  at or behind S stands a marker that is genuine: damaged, as something
  *       was synced after the bad frame
- *   R3  the frame runs past the end of the file, its length field is zero, or
- *       a sector part inside it is all zero: torn
+ *   R3  the frame runs past the end of the file, its length field is zero, a
+ *       sector part inside it is all zero, or everything ends inside it while
+ *       what is there agrees with its length (a write that stopped): torn
  *   R4  else (all sectors are written, but wrong): damaged
  *
  * A marker is genuine if its crc, taken as seed, verifies the record behind

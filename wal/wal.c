@@ -634,6 +634,9 @@ static void check_save(const struct wal *w, const struct hard_state *hs,
         }
     }
     ASSERT(hs->term >= w->state.term);
+    if (hs->term == w->state.term && w->state.vote != 0) {
+        ASSERT(hs->vote == w->state.vote); /* one vote a term [Raft 5.2] */
+    }
     ASSERT(hs->commit >= w->state.commit);
     ASSERT(hs->commit <= (n > 0 ? entries[n - 1]->index : w->last_index));
 }

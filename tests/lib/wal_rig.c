@@ -206,7 +206,8 @@ static int save(struct wal_rig *r, const struct hard_state *hs,
 int rig_save(struct wal_rig *r, uint64_t term, uint64_t first, size_t n,
              size_t size, uint64_t commit)
 {
-    struct hard_state hs = {.term = term, .commit = commit};
+    uint64_t vote = term == r->now.hs.term ? r->now.hs.vote : 0;
+    struct hard_state hs = {term, vote, commit};
     struct raft_entries es = {0};
     int rc;
 

@@ -58,7 +58,8 @@ void rig_release(struct wal_rig *r);
 int rig_create(struct wal_rig *r);
 
 /* Append entries first.. of `term`, of `size` bytes each with content that
- * tells index and term, and a HardState of that term, `vote` 0, `commit`. */
+ * tells index and term, and a HardState of that term, with the vote that it
+ * has, if any, and `commit`. */
 int rig_save(struct wal_rig *r, uint64_t term, uint64_t first, size_t n,
              size_t size, uint64_t commit);
 int rig_save_state(struct wal_rig *r, struct hard_state hs);
