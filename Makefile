@@ -182,10 +182,31 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libtest.a
 	    -o $@ $< -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
 	    $(LIBS) $(CMOCKA_LIBS)
 
-tests: $(TESTS)
+# The runner of the core's scripts: datadriven FILE... or directories.
+DATADRIVEN      := $(BUILD)/tests/datadriven
+DATADRIVEN_OBJS := $(patsubst tests/datadriven/%.c,$(BUILD)/obj/datadriven/%.o,\
+                     $(wildcard tests/datadriven/*.c))
+$(BUILD)/obj/datadriven/%.o: tests/datadriven/%.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(CFLAGS) -MMD -MP \
+	    -c -o $@ $<
+$(DATADRIVEN): $(DATADRIVEN_OBJS) $(patsubst %,$(BUILD)/lib%.a,raft $(BELOW_raft))
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $^ $(PBC_LIBS)
 
-test: $(TESTS)
+# The public scripts of etcd-io/raft, where they lie beside the project.
+SHARED  ?= $(or $(RAFTEXAMPLE_SHARED),../shared)
+SCRIPTS := $(wildcard $(SHARED)/testdata/quorum/*.txt \
+             $(SHARED)/testdata/confchange/*.txt \
+             $(SHARED)/testdata/interaction/*.txt)
+
+tests: $(TESTS) $(DATADRIVEN)
+
+test: tests
 	$(Q)scripts/run-tests $(TESTS)
+	$(Q)$(if $(SCRIPTS),$(DATADRIVEN) $(SCRIPTS),echo \
+	    "skipped: the scripts of etcd-io/raft are not in $(SHARED)/testdata")
 
 check-asan:
 	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
