@@ -70,6 +70,12 @@ void peer_send(struct peer *p, const struct raft_message *m)
     if (w != NULL ? stream_writer_put(w, m) : pipeline_put(&p->pipeline, m)) {
         return;
     }
+    /* A pipeline without room is the usual state of a peer that is down. */
+    if (w != NULL) {
+        transport_warn(p->t, &p->t->drops,
+                       "peer %" PRIx64 ": does not keep up, %s dropped", p->id,
+                       raft_message_type_name(m->type));
+    }
     p->dropped_messages++;
     p->is_unreachable = true;
     if (m->type == RAFT_MSG_SNAP) {

@@ -142,13 +142,25 @@ static bool has_room(const struct lane *l, size_t size)
                         min_u64(l->queued_bytes, PEER_QUEUE_BYTES_MAX));
 }
 
+static void complain(struct lane *l, const char *why)
+{
+    transport_warn(l->peer->t, &l->complaints,
+                   "peer %" PRIx64 ": %s not delivered: %s", l->peer->id,
+                   l->kind == LANE_SNAPSHOT ? "snapshot" : "posted message",
+                   why);
+}
+
 bool pipeline_put(struct pipeline *pl, const struct raft_message *m)
 {
     struct lane *l =
         &pl->lanes[m->type == RAFT_MSG_SNAP ? LANE_SNAPSHOT : LANE_MESSAGES];
     size_t size = raft_message_size(m);
 
-    if (size > PEER_MESSAGE_MAX || !has_room(l, size)) {
+    if (size > PEER_MESSAGE_MAX) {
+        complain(l, err_str(ERR_TOO_LARGE));
+        return false;
+    }
+    if (!has_room(l, size)) {
         return false;
     }
     struct post *post = xmalloc(sizeof(*post));
@@ -160,14 +172,6 @@ bool pipeline_put(struct pipeline *pl, const struct raft_message *m)
     l->queued_bytes += size;
     pump(l);
     return true;
-}
-
-static void complain(struct lane *l, const char *why)
-{
-    transport_warn(l->peer->t, &l->complaints,
-                   "peer %" PRIx64 ": %s not delivered: %s", l->peer->id,
-                   l->kind == LANE_SNAPSHOT ? "snapshot" : "posted message",
-                   why);
 }
 
 static void note_failure(struct lane *l)
@@ -230,11 +234,10 @@ static void on_end(void *ctx, int rc, const char *why)
 {
     struct lane *l = ctx;
     struct peer *p = l->peer;
-    bool removed = rc == 0 && l->in_flight && l->answer.status == 410;
+    bool removed = rc == 0 && l->answer.status == 410;
 
-    if (!l->in_flight) {
-        (void)reset_lane(l); /* the peer closed an idle connection */
-    } else if (rc < 0) {
+    ASSERT(l->in_flight);
+    if (rc < 0) {
         break_lane(l, why);
     } else {
         on_answer(l);

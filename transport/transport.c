@@ -32,6 +32,7 @@ static int listen_on(struct transport *t, const struct addr *addr,
         .body_timeout_ms = PEER_BODY_TIMEOUT_MS,
         .idle_timeout_ms = HTTP_IDLE_TIMEOUT_MS,
         .write_timeout_ms = PEER_WRITE_TIMEOUT_MS,
+        .allow = "GET, POST",
         .ops = &inbound_ops,
         .ctx = t,
     };

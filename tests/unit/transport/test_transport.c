@@ -260,6 +260,11 @@ static void test_refused_snapshot_is_a_failure(void **state)
     assert_int_equal(node(1)->snapshots_ok, 0);
     assert_true(node(1)->unreachable > 0);
     assert_true(linked(1, 2)); /* the streams do not suffer */
+
+    /* The connection ended with the refusal; the next one is dialed. */
+    node(2)->process_rc = 0;
+    send_one(1, snapshot(1, 2, 10));
+    RUN_UNTIL(&net, node(1)->snapshots_ok == 1);
 }
 
 /* Largest entry that a client may write: larger than the bound of a queue. */
