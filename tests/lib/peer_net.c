@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "src/base/alloc.h"
+#include "tests/lib/entries.h"
+#include "transport/peer.h"
 #include "transport/transport_internal.h"
 
 #define TICK_MS 5
@@ -261,6 +263,87 @@ void peer_net_turn(struct peer_net *net)
     (void)uv_run(&net->loop, UV_RUN_ONCE);
 }
 
+struct raft_message peer_message(uint64_t type, uint64_t from, uint64_t to)
+{
+    return (struct raft_message){
+        .type = type, .from = from, .to = to, .term = 1};
+}
+
+struct raft_message peer_append(uint64_t from, uint64_t to, uint64_t index,
+                                size_t len)
+{
+    struct raft_message m = peer_message(RAFT_MSG_APP, from, to);
+
+    m.index = index - 1;
+    m.log_term = index > 1 ? 1 : 0;
+    raft_entries_take(&m.entries, test_entry_sized(index, 1, len));
+    return m;
+}
+
+struct raft_message peer_snapshot(uint64_t from, uint64_t to, size_t len)
+{
+    struct raft_message m = peer_message(RAFT_MSG_SNAP, from, to);
+
+    m.snapshot = test_snapshot(5, 1);
+    id_list_push(&m.snapshot->conf_state.voters, 1);
+    m.snapshot->data = xcalloc(len, 1);
+    m.snapshot->len = len;
+    return m;
+}
+
+void peer_net_send(struct peer_net *net, uint64_t from, struct raft_message m)
+{
+    peer_node_send(&net->nodes[from - 1], &m, 1);
+    raft_message_release(&m);
+}
+
+struct peer *peer_net_peer(struct peer_net *net, uint64_t of, uint64_t id)
+{
+    return transport_find(net->nodes[of - 1].t, id);
+}
+
+bool peer_net_reads(struct peer_net *net, uint64_t of, uint64_t from,
+                    enum stream_kind kind)
+{
+    return peer_net_peer(net, of, from)->readers[kind].state ==
+           STREAM_READER_OPEN;
+}
+
+static bool writes(struct peer_net *net, uint64_t of, uint64_t to,
+                   enum stream_kind kind)
+{
+    return peer_net_peer(net, of, to)->writers[kind].x != NULL;
+}
+
+bool peer_net_linked(struct peer_net *net, uint64_t a, uint64_t b)
+{
+    bool all = true;
+
+    for (int k = 0; k < STREAM_KINDS; k++) {
+        enum stream_kind kind = (enum stream_kind)k;
+
+        all = all && peer_net_reads(net, a, b, kind) &&
+              peer_net_reads(net, b, a, kind) && writes(net, a, b, kind) &&
+              writes(net, b, a, kind);
+    }
+    return all;
+}
+
+void peer_net_start_linked(struct peer_net *net, uint64_t n)
+{
+    peer_net_start_all(net, n);
+    for (uint64_t a = 1; a <= n; a++) {
+        for (uint64_t b = a + 1; b <= n; b++) {
+            RUN_UNTIL(net, peer_net_linked(net, a, b));
+        }
+    }
+}
+
+void peer_net_skip(struct peer_net *net, uint64_t of, uint64_t ms)
+{
+    net->nodes[of - 1].t->now_ms += ms;
+}
+
 /* --- raw sockets --- */
 
 static struct sockaddr_in loopback(uint16_t port)
@@ -371,4 +454,24 @@ void raw_read_until(struct peer_net *net, int fd, struct buf *b,
     if (text != NULL && !contains(b, text)) {
         fail_msg("no \"%s\" in \"%s\"", text, buf_cstr(b));
     }
+}
+
+int peer_net_open_stream(struct peer_net *net, uint64_t of, const char *kind,
+                         uint64_t as)
+{
+    char *request =
+        xasprintf("GET /raft/stream/%s/%d HTTP/1.1\r\nHost: x\r\n"
+                  "X-Server-Version: 3.4.23\r\nX-Min-Cluster-Version: 3.0.0\r\n"
+                  "X-Etcd-Cluster-ID: 1000\r\nX-Raft-To: %d\r\n\r\n",
+                  kind, (int)as, (int)of);
+    struct buf in;
+    int fd = raw_connect(net->nodes[of - 1].port);
+
+    buf_init(&in, BUF_UNLIMITED);
+    raw_puts(net, fd, request);
+    raw_read_until(net, fd, &in, "\r\n\r\n");
+    assert_memory_equal(in.data, "HTTP/1.1 200 OK\r\n", 17);
+    buf_release(&in);
+    xfree(request);
+    return fd;
 }

@@ -15,11 +15,13 @@
 #include "src/base/log.h"
 #include "src/net/http_conn.h"
 #include "tests/lib/cmocka.h"
+#include "transport/msgcodec.h"
 #include "transport/transport.h"
 
 #define PEER_NET_NODES   3
 #define PEER_NET_CLUSTER 0x1000
 
+struct peer;
 struct peer_net;
 
 struct peer_node {
@@ -71,6 +73,32 @@ void peer_net_add(struct peer_net *net, uint64_t from, uint64_t to);
 /* Start nodes 1..n, all knowing each other. */
 void peer_net_start_all(struct peer_net *net, uint64_t n);
 
+/* The same, and wait until all streams between them are up. */
+void peer_net_start_linked(struct peer_net *net, uint64_t n);
+
+/* The peer `id` of node `of`; NULL if it is none. */
+struct peer *peer_net_peer(struct peer_net *net, uint64_t of, uint64_t id);
+
+/* Whether `of` reads this stream of `from`. */
+bool peer_net_reads(struct peer_net *net, uint64_t of, uint64_t from,
+                    enum stream_kind kind);
+
+/* Whether all four streams between two nodes are up. */
+bool peer_net_linked(struct peer_net *net, uint64_t a, uint64_t b);
+
+/* Move the clock of a node's links. */
+void peer_net_skip(struct peer_net *net, uint64_t of, uint64_t ms);
+
+/* A message of term 1 without more in it; the MsgApp with the one entry
+ * `index`, of `len` bytes; a MsgSnap of `len` bytes. */
+struct raft_message peer_message(uint64_t type, uint64_t from, uint64_t to);
+struct raft_message peer_append(uint64_t from, uint64_t to, uint64_t index,
+                                size_t len);
+struct raft_message peer_snapshot(uint64_t from, uint64_t to, size_t len);
+
+/* Send one message by node `from`, and release it. */
+void peer_net_send(struct peer_net *net, uint64_t from, struct raft_message m);
+
 void peer_node_send(struct peer_node *n, const struct raft_message *m,
                     size_t count);
 
@@ -99,6 +127,10 @@ void peer_net_turn(struct peer_net *net);
 
 int raw_connect(uint16_t port);
 int raw_listen(uint16_t *port);
+
+/* Open the stream `kind` of node `of` as its peer `as`; answered 200. */
+int peer_net_open_stream(struct peer_net *net, uint64_t of, const char *kind,
+                         uint64_t as);
 
 /* Turn the loop until a connection comes in. */
 int raw_accept(struct peer_net *net, int listener);

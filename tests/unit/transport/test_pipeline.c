@@ -1,0 +1,142 @@
+/* Goal: what goes by POST arrives once or is reported, one snapshot at a time,
+ * with a bounded queue and an end to waiting. Method: two transports, or one
+ * and a socket that never answers, over loopback. */
+
+#include "transport/pipeline.h"
+
+#include <unistd.h>
+
+#include "src/base/alloc.h"
+#include "src/base/bounds.h"
+#include "tests/lib/entries.h"
+#include "tests/lib/peer_net.h"
+#include "transport/peer.h"
+#include "transport/transport_internal.h"
+
+static struct peer_net net;
+
+static int setup(void **state)
+{
+    (void)state;
+    peer_net_init(&net);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    peer_net_release(&net);
+    return 0;
+}
+
+static struct peer_node *node(uint64_t id)
+{
+    return &net.nodes[id - 1];
+}
+
+static void test_snapshot_goes_by_post(void **state)
+{
+    (void)state;
+    peer_net_start_linked(&net, 2);
+    peer_net_send(&net, 1, peer_snapshot(1, 2, 3 * MiB));
+    RUN_UNTIL(&net, node(1)->snapshots_ok == 1);
+    assert_int_equal(node(2)->n_got, 1);
+    assert_int_equal(node(2)->got[0].type, RAFT_MSG_SNAP);
+    assert_int_equal(node(2)->got[0].snapshot->len, 3 * MiB);
+    assert_int_equal(node(1)->snapshots_failed, 0);
+
+    /* A second one over the same connection. */
+    peer_net_send(&net, 1, peer_snapshot(1, 2, 10));
+    RUN_UNTIL(&net, node(1)->snapshots_ok == 2);
+}
+
+static void test_one_snapshot_at_a_time(void **state)
+{
+    (void)state;
+    peer_net_start_linked(&net, 2);
+    peer_net_send(&net, 1, peer_snapshot(1, 2, 3 * MiB));
+    peer_net_send(&net, 1, peer_snapshot(1, 2, 10));
+    RUN_UNTIL(&net, node(1)->snapshots_failed == 1);
+    RUN_UNTIL(&net, node(2)->n_got == 1);
+    assert_int_equal(node(2)->got[0].snapshot->len, 3 * MiB);
+}
+
+static void test_refused_snapshot_is_a_failure(void **state)
+{
+    (void)state;
+    peer_net_start_linked(&net, 2);
+    node(2)->process_rc = ERR_STOPPED;
+    peer_net_send(&net, 1, peer_snapshot(1, 2, 10));
+    RUN_UNTIL(&net, node(1)->snapshots_failed == 1);
+    assert_int_equal(node(1)->snapshots_ok, 0);
+    assert_true(node(1)->unreachable > 0);
+    assert_true(peer_net_linked(&net, 1, 2)); /* the streams do not suffer */
+
+    /* The connection ended with the refusal; the next one is dialed. */
+    node(2)->process_rc = 0;
+    peer_net_send(&net, 1, peer_snapshot(1, 2, 10));
+    RUN_UNTIL(&net, node(1)->snapshots_ok == 1);
+}
+
+/* More than the pipeline holds, while no stream is up. */
+static void test_pipeline_overflow(void **state)
+{
+    (void)state;
+    uint16_t port;
+    int listener = raw_listen(&port);
+
+    peer_net_start(&net, 1);
+    node(2)->port = port;
+    peer_net_add(&net, 1, 2);
+    for (int i = 0; i < PIPELINE_QUEUE_MAX + 1; i++) {
+        peer_net_send(&net, 1, peer_message(RAFT_MSG_HEARTBEAT, 1, 2));
+    }
+    assert_int_equal(peer_net_peer(&net, 1, 2)->dropped_messages, 0);
+    peer_net_send(&net, 1, peer_message(RAFT_MSG_HEARTBEAT, 1, 2));
+    assert_int_equal(peer_net_peer(&net, 1, 2)->dropped_messages, 1);
+    RUN_UNTIL(&net, node(1)->unreachable == 1);
+
+    /* It accepts and never answers: given up, queue and all. */
+    for (int i = 0; i < PIPELINE_STALL_MS / CLOCK_STEP_MAX_MS + 1; i++) {
+        peer_net_skip(&net, 1, CLOCK_STEP_MAX_MS);
+        peer_net_turn(&net);
+    }
+    RUN_UNTIL(&net, node(1)->unreachable == 2);
+    assert_int_equal(peer_net_peer(&net, 1, 2)->dropped_messages,
+                     PIPELINE_QUEUE_MAX + 2);
+    assert_true(pipeline_is_idle(&peer_net_peer(&net, 1, 2)->pipeline));
+    close(listener);
+}
+
+static void test_snapshot_that_is_not_taken(void **state)
+{
+    (void)state;
+    uint16_t port;
+    int listener = raw_listen(&port);
+
+    peer_net_start(&net, 1);
+    node(2)->port = port;
+    peer_net_add(&net, 1, 2);
+    peer_net_send(&net, 1, peer_snapshot(1, 2, 8 * MiB));
+    for (int i = 0; i < 5; i++) {
+        peer_net_turn(&net);
+    }
+    assert_int_equal(node(1)->snapshots_failed, 0);
+    peer_net_skip(&net, 1, PIPELINE_SNAPSHOT_STALL_MS);
+    RUN_UNTIL(&net, node(1)->snapshots_failed == 1);
+    close(listener);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_snapshot_goes_by_post),
+        TEST(test_one_snapshot_at_a_time),
+        TEST(test_refused_snapshot_is_a_failure),
+        TEST(test_pipeline_overflow),
+        TEST(test_snapshot_that_is_not_taken),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
