@@ -477,37 +477,62 @@ static void test_is_out_of_bounds(void **state)
 
 /* --- slices and scans --- */
 
-/* Every range with every limit is the longest prefix that fits, as if the log
- * were one list. */
+/* The range with this limit is the longest prefix that fits, as if the log were
+ * the one list `all`, which begins at index 101. */
+static void assert_slice(const struct raft_entries *all, uint64_t lo,
+                         uint64_t hi, uint64_t max)
+{
+    size_t want = raft_entries_limit(all->items + (lo - 101), hi - lo, max);
+    size_t n;
+
+    assert_int_equal(slice_count(lo, hi, max, &n), 0);
+    assert_int_equal(n, want);
+}
+
 static void test_slice(void **state)
 {
     struct raft_entries all = {0};
     uint64_t e;
-    uint64_t limits[6];
 
     (void)state;
     set_up_halves();
     test_entries_range(&all, 101, 201);
     e = raft_entry_size(all.items[0]);
-    limits[0] = 0;
-    limits[1] = e - 1;
-    limits[2] = 3 * e;
-    limits[3] = 7 * e + 1;
-    limits[4] = 52 * e;
-    limits[5] = UINT64_MAX;
     for (uint64_t lo = 101; lo <= 201; lo += 3) {
-        for (uint64_t hi = lo; hi <= 201; hi++) {
-            for (size_t k = 0; k < ARRAY_LEN(limits); k++) {
-                size_t want = raft_entries_limit(all.items + (lo - 101),
-                                                 hi - lo, limits[k]);
-                size_t n;
+        /* Of the stable part alone, and one byte more. */
+        uint64_t stored =
+            lo < 150 ? raft_entries_size(all.items + (lo - 101), 150 - lo) : e;
 
-                assert_int_equal(slice_count(lo, hi, limits[k], &n), 0);
-                assert_int_equal(n, want);
-            }
+        for (uint64_t hi = lo; hi <= 201; hi++) {
+            assert_slice(&all, lo, hi, 0);
+            assert_slice(&all, lo, hi, e - 1);
+            assert_slice(&all, lo, hi, 3 * e);
+            assert_slice(&all, lo, hi, stored);
+            assert_slice(&all, lo, hi, stored + 1);
+            assert_slice(&all, lo, hi, UINT64_MAX);
         }
     }
     raft_entries_release(&all);
+    tear_down();
+}
+
+/* A stable entry that does not fit ends the slice, even if the unstable one
+ * behind it would: there are no gaps. */
+static void test_slice_has_no_gaps(void **state)
+{
+    struct raft_entry *big = test_entry_sized(2, 2, 1000);
+    struct raft_entries v = {0};
+
+    (void)state;
+    memory_storage_init(&ms, &trap.lg);
+    store_range(1, 2);
+    memory_storage_append(&ms, &big, 1);
+    raft_entry_unref(big);
+    log_open();
+    append_range(3, 4);
+    assert_int_equal(raft_log_slice(&l, 1, 4, 100, &v), 0);
+    assert_entries(v.items, v.len, (struct at[AT_MAX]){{1, 1}});
+    raft_entries_release(&v);
     tear_down();
 }
 
@@ -717,6 +742,7 @@ int main(void)
         cmocka_unit_test(test_term_with_unstable_snapshot),
         cmocka_unit_test(test_is_out_of_bounds),
         cmocka_unit_test(test_slice),
+        cmocka_unit_test(test_slice_has_no_gaps),
         cmocka_unit_test(test_slice_appends_to_vector),
         cmocka_unit_test(test_scan),
         cmocka_unit_test(test_scan_stops_and_fills_pages),

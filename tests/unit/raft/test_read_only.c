@@ -148,6 +148,7 @@ static void test_reset_starts_again(void **state)
     ask(0, 4);
     ask(0, 5);
     assert_true(echo(2, 2));
+    assert_pop(0, 4);
     read_only_reset(&ro);
     assert_int_equal(read_only_pending(&ro), 0);
     assert_int_equal(ro.option, READ_ONLY_SAFE);
