@@ -12,11 +12,6 @@
 #include "src/base/bounds.h"
 #include "wal/repair.h"
 
-#define ADVICE                                                                 \
-    "remove this member with DELETE and add a new id with an empty "           \
-    "directory, the others have the data; a member that is alone: restore "    \
-    "the directory from a backup"
-
 /* Records at the start of a segment that were synced before it got its name,
  * so that no crash can tear them: crc, metadata, and in the very first
  * segment the marker of the empty snapshot. */
@@ -46,7 +41,7 @@ static int refuse(const struct scan *s, const char *why, struct errmsg *em)
     segment_name_format(s->name, text);
     return errmsg_text(em, ERR_DAMAGED,
                        "%s/%s: offset %" PRIu64 ": record %" PRIu64
-                       ": %s (last good index %" PRIu64 "): %s; " ADVICE,
+                       ": %s (last good index %" PRIu64 "): %s; " WAL_ADVICE,
                        s->dir, text, s->off, s->n + 1, why,
                        replay_last_index(&s->out->replay),
                        err_str(ERR_DAMAGED));
@@ -201,6 +196,9 @@ static int judge(struct scan *s, struct errmsg *em)
     struct repair_finding finding;
     int rc;
 
+    if (s->n == 0 && !s->is_first) {
+        return refuse(s, "does not continue the segment before", em);
+    }
     if (s->n < head_records(s)) {
         return refuse(s, "the head of the segment cannot be read", em);
     }
@@ -251,6 +249,20 @@ static int undo_unfinished(struct scan *s, struct errmsg *em)
     return 0;
 }
 
+static int end_log(struct scan *s, struct errmsg *em)
+{
+    const char *why;
+
+    if (s->out->replay.ahead) {
+        int rc = undo_unfinished(s, em);
+
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return replay_end(&s->out->replay, &why) < 0 ? refuse(s, why, em) : 0;
+}
+
 static int read_records(struct scan *s, struct errmsg *em)
 {
     while (s->off < s->reader.size) {
@@ -298,8 +310,8 @@ static int read_segment(struct scan *s, struct vfs_file *file,
     }
     s->out->has_marker = false;
     rc = read_records(s, em);
-    if (rc == 0 && s->is_last && s->out->replay.ahead) {
-        rc = undo_unfinished(s, em);
+    if (rc == 0 && s->is_last) {
+        rc = end_log(s, em);
     }
     s->out->tail_offset = s->off;
     s->out->tail_size = s->reader.size;
@@ -397,7 +409,7 @@ static int run(const struct wal_options *opts, struct recovery *out,
         if (rc == ERR_DAMAGED && em != NULL) {
             struct errmsg cause = *em;
 
-            errmsg_text(em, rc, "%s; " ADVICE, cause.text);
+            errmsg_text(em, rc, "%s; " WAL_ADVICE, cause.text);
         }
         return rc;
     }

@@ -17,6 +17,12 @@
 /* Held as long as the directory is in use. Go ignores the name. */
 #define WAL_LOCK_NAME "lock"
 
+/* What an operator can do about damage. */
+#define WAL_ADVICE                                                             \
+    "remove this member with DELETE and add a new id with an empty "           \
+    "directory, the others have the data; a member that is alone: restore "    \
+    "the directory from a backup"
+
 struct recovery {
     struct vfs_file *lock; /* owned */
     struct vfs_file *tail; /* the last segment, open for writing, locked */

@@ -64,9 +64,10 @@ static int verifies_at(struct segment_reader *r, uint64_t off, uint32_t seed)
     return rec.pb.crc == seed ? 1 : 0;
 }
 
-/* 1 if what stands at `off` proves that a group was synced behind it. */
+/* 1 if a genuine marker stands at `off`, or, in a segment without markers, any
+ * two frames that fit: something was synced behind what comes before. */
 static int is_evidence(struct segment_reader *r, uint64_t off, uint64_t used,
-                       bool has_markers)
+                       bool markers_only)
 {
     struct record rec;
     int rc = frame_at(r, off, &rec);
@@ -74,20 +75,22 @@ static int is_evidence(struct segment_reader *r, uint64_t off, uint64_t used,
     if (rc <= 0) {
         return rc;
     }
-    if (record_is_marker(&rec)) {
-        return off + rec.size >= used
-                   ? 1
-                   : verifies_at(r, off + rec.size, rec.pb.crc);
+    if (record_is_marker(&rec) && off + rec.size >= used) {
+        return 1;
     }
-    return has_markers ? 0 : verifies_at(r, off + rec.size, rec.pb.crc);
+    if (!record_is_marker(&rec) && markers_only) {
+        return 0;
+    }
+    return verifies_at(r, off + rec.size, rec.pb.crc);
 }
 
-/* 1 if R2 finds something in [off, used). */
+/* 1 if R2 finds something in [off, used). The bad frame itself is no evidence
+ * with what follows it: both can be parts of one torn group. */
 static int find_evidence(struct segment_reader *r, uint64_t off, uint64_t used,
                          bool has_markers)
 {
-    for (; off < used; off += RECORD_ALIGN) {
-        int rc = is_evidence(r, off, used, has_markers);
+    for (uint64_t at = off; at < used; at += RECORD_ALIGN) {
+        int rc = is_evidence(r, at, used, has_markers || at == off);
 
         if (rc != 0) {
             return rc;

@@ -17,7 +17,7 @@
  * A marker is genuine if its crc, taken as seed, verifies the record behind
  * it, or if nothing is behind it, as after a clean shutdown. In a segment
  * without markers (a Go node wrote it) R2 looks for two whole frames in a row
- * of which the second verifies against the crc of the first.
+ * behind S of which the second verifies against the crc of the first.
  *
  * Counterpart: etcd server/storage/wal repair.go, decoder.go isTornEntry.
  * Differs: the whole decision; etcd cuts at a hole in the middle. */

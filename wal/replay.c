@@ -173,9 +173,6 @@ int replay_state(struct replay *r, const struct hard_state *hs,
     if (hs->commit < r->hs.commit) {
         return refuse(why, "the commit index falls");
     }
-    if (hs->commit > replay_last_index(r)) {
-        return refuse(why, "the commit index is beyond the last entry");
-    }
     if (hs->term < last_term(r)) {
         return refuse(why, "the last entry has a term above the hard state's");
     }
@@ -189,6 +186,15 @@ int replay_group(const struct replay *r, const char **why)
 {
     if (r->ahead) {
         return refuse(why, "the last entry has a term above the hard state's");
+    }
+    return 0;
+}
+
+int replay_end(const struct replay *r, const char **why)
+{
+    ASSERT(!r->ahead);
+    if (r->hs.commit > replay_last_index(r)) {
+        return refuse(why, "the commit index is beyond the last entry");
     }
     return 0;
 }

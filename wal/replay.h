@@ -9,7 +9,8 @@
  * - indexes have no gap, entry terms never fall, no entry rewinds to or below
  *   a commit index read before it, none has a term above the hard state's;
  * - term and commit of the hard state never fall, the vote of a term does not
- *   change, commit never passes the last entry;
+ *   change, and in the end commit is not beyond the last entry (on the way it
+ *   may be: etcd 3.4 writes the HardState before the snapshot's marker);
  * - a snapshot marker that the log does not reach, or contradicts, replaces
  *   the log: the leader's snapshot. It proves that its index is committed, so
  *   the hard state follows it. A crash may have come before the HardState that
@@ -81,6 +82,9 @@ MUST_CHECK int replay_marker(struct replay *r, struct wal_marker m,
 
 /* A crc record opens a sync group: the one before it must be complete. */
 MUST_CHECK int replay_group(const struct replay *r, const char **why);
+
+/* The log ends here. What is ahead has been rolled back. */
+MUST_CHECK int replay_end(const struct replay *r, const char **why);
 
 /* Forget the entries that are ahead of the hard state. */
 void replay_roll_back(struct replay *r);

@@ -583,6 +583,13 @@ int wal_start(struct wal *w, struct wal_marker start, struct wal_contents *out,
 
     ASSERT(w->mode == WAL_READING);
     rc = replay_take(&w->found.replay, start, out);
+    if (rc == ERR_DAMAGED) {
+        return errmsg_text(
+            em, rc,
+            "%s: the log begins behind index %" PRIu64
+            " and no snapshot covers what was before; " WAL_ADVICE,
+            w->dir, w->found.replay.base.index);
+    }
     if (rc < 0) {
         return errmsg_set(em, rc,
                           "%s: start from the snapshot of index %" PRIu64
