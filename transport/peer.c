@@ -15,7 +15,8 @@
 #include "src/base/alloc.h"
 #include "transport/transport_internal.h"
 
-/* What a removed member is still given [extensions: it must learn of it]. */
+/* What a removed member is still given, or it would not learn from its log
+ * that it was removed [reliability F42]. */
 #define LEAVE_MS 1000
 
 struct peer *peer_new(struct transport *t, uint64_t id, const struct addr *addr)

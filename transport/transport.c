@@ -47,6 +47,11 @@ int transport_open(const struct transport_options *o, struct transport **out,
 
     ASSERT(o->id != RAFT_NONE);
     ASSERT(o->handler.process != NULL);
+    ASSERT(o->handler.report_unreachable != NULL);
+    ASSERT(o->handler.report_snapshot != NULL);
+    ASSERT(o->handler.is_id_removed != NULL);
+    ASSERT(o->handler.self_removed != NULL);
+    ASSERT(o->handler.page != NULL);
     t->net = o->net;
     t->lg = o->lg;
     t->handler = o->handler;

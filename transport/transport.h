@@ -56,7 +56,7 @@ struct transport_options {
     uint64_t cluster_id;              /* raftexample's is 0x1000 */
     struct addr listen;               /* own peer address */
     uint64_t seed;                    /* of the jitter */
-    struct transport_handler handler; /* copied */
+    struct transport_handler handler; /* copied; all of it is set */
 };
 
 /* Listen on the peer port. No peer is known yet. *out is owned by the caller:
