@@ -690,12 +690,14 @@ bool raft_restore(struct raft *r, struct raft_snapshot *s)
 static void check_leader(const struct raft *r)
 {
     const struct progress *self = tracker_progress(&r->trk, r->id);
-    uint64_t last = raft_log_last_index(&r->log);
+    struct entry_id last = raft_log_last_entry_id(&r->log);
 
     ASSERT(r->lead == r->id);
+    /* Its own empty entry at least, and nobody else's after it. */
+    ASSERT(last.term == r->term);
     ASSERT(r->step != NULL);
     for (size_t i = 0; i < r->trk.progress.n; i++) {
-        ASSERT(r->trk.progress.items[i].match <= last);
+        ASSERT(r->trk.progress.items[i].match <= last.index);
     }
     if (self != NULL) {
         ASSERT(self->state == PROGRESS_REPLICATE || self->match == 0);
@@ -707,12 +709,10 @@ static void check_leader(const struct raft *r)
 
 void raft_check(const struct raft *r)
 {
-    struct entry_id last = raft_log_last_entry_id(&r->log);
     const struct progress *self = tracker_progress(&r->trk, r->id);
 
     raft_log_check(&r->log);
     tracker_check(&r->trk);
-    ASSERT(last.term <= r->term); /* [raft-core 27.9] */
     ASSERT(r->is_learner == (self != NULL && self->is_learner));
     ASSERT(r->batch.len == 0);
     ASSERT(r->randomized_election_timeout >= r->election_timeout);
