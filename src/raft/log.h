@@ -59,7 +59,8 @@ struct raft_log {
 };
 
 /* The log over `storage` as it is now: committed, applying and applied stand
- * just before its first index. A storage that fails is fatal. */
+ * just before its first index. `max_applying_ents_size` is in encoded bytes; 0
+ * hands out one entry at a time [PF-20]. A storage that fails is fatal. */
 void raft_log_init(struct raft_log *l, struct raft_storage *storage,
                    uint64_t max_applying_ents_size, const struct logger *lg);
 void raft_log_release(struct raft_log *l);
