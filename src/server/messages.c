@@ -176,7 +176,14 @@ int raftnode_step(struct raftnode *rn, const struct raft_message *m)
         park(rn, m);
         return 0;
     }
-    return rawnode_step(rn->raw, m);
+    rc = rawnode_step(rn->raw, m);
+    if (rc < 0) {
+        /* Nothing is wrong with the sender: no leader to pass a proposal on to,
+         * or an answer of a member that was removed. */
+        log_debug(rn->lg, "%s of member %" PRIx64 ": %s",
+                  raft_message_type_name(m->type), m->from, err_str(rc));
+    }
+    return 0;
 }
 
 void raftnode_report_unreachable(struct raftnode *rn, uint64_t id)

@@ -130,8 +130,8 @@ enum raftnode_condition raftnode_condition(const struct raftnode *rn,
 
 void raftnode_tick(struct raftnode *rn);
 
-/* A message from a peer. ERR_REFUSED if it can do no good (undecodable
- * proposal or snapshot); others as rawnode_step. */
+/* A message from a peer. 0 also where raft has no use for it; ERR_REFUSED if it
+ * would do harm (undecodable proposal or snapshot); ERR_STOPPED. */
 int raftnode_step(struct raftnode *rn, const struct raft_message *m);
 void raftnode_report_unreachable(struct raftnode *rn, uint64_t id);
 void raftnode_report_snapshot(struct raftnode *rn, uint64_t id, bool ok);
