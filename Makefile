@@ -192,21 +192,24 @@ $(BUILD)/obj/datadriven/%.o: tests/datadriven/%.c
 	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(CFLAGS) -MMD -MP \
 	    -c -o $@ $<
 $(DATADRIVEN): $(DATADRIVEN_OBJS) $(patsubst %,$(BUILD)/lib%.a,raft $(BELOW_raft))
+	@mkdir -p $(@D)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $^ $(PBC_LIBS)
 
-# The public scripts of etcd-io/raft, where they lie beside the project.
-SHARED  ?= $(or $(RAFTEXAMPLE_SHARED),../shared)
-SCRIPTS := $(wildcard $(SHARED)/testdata/quorum/*.txt \
-             $(SHARED)/testdata/confchange/*.txt \
-             $(SHARED)/testdata/interaction/*.txt)
+# The core's scripts: ours, and those of etcd-io/raft where they lie beside the
+# project.
+SHARED         ?= $(or $(RAFTEXAMPLE_SHARED),../shared)
+SCRIPTS        := tests/datadriven/testdata
+PUBLIC_SCRIPTS := $(wildcard $(addprefix $(SHARED)/testdata/,quorum/*.txt \
+                    confchange/*.txt interaction/*.txt))
 
 tests: $(TESTS) $(DATADRIVEN)
 
 test: tests
 	$(Q)scripts/run-tests $(TESTS)
-	$(Q)$(if $(SCRIPTS),$(DATADRIVEN) $(SCRIPTS),echo \
-	    "skipped: the scripts of etcd-io/raft are not in $(SHARED)/testdata")
+	$(Q)$(DATADRIVEN) $(SCRIPTS) $(PUBLIC_SCRIPTS)
+	$(Q)$(if $(PUBLIC_SCRIPTS),,echo \
+	    "skipped: the scripts of etcd-io/raft, $(SHARED)/testdata is not there")
 
 check-asan:
 	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
