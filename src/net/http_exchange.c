@@ -279,17 +279,22 @@ void http_respond(struct http_exchange *x, const struct http_response *r)
 bool http_exchange_has_room(struct http_exchange *x, size_t len)
 {
     struct server_conn *sc = x->sc;
-    size_t waiting = http_exchange_waiting_bytes(sc);
+    size_t queued = http_conn_queued(&sc->c);
+    bool room;
 
-    /* An answer with nothing before it always has room, however large: else
-     * it would wait for ever. */
-    if (waiting + len <= HTTP_WRITE_QUEUE_MAX ||
-        (waiting == 0 && http_exchange_oldest(sc) == x)) {
-        return true;
+    /* What younger exchanges hold waits for the oldest one, so it must not
+     * count against it; and with nothing before it an answer has room however
+     * large it is: else both would wait for ever. */
+    if (http_exchange_oldest(sc) == x) {
+        room = queued == 0 || queued + len <= HTTP_WRITE_QUEUE_MAX;
+    } else {
+        room = queued + sc->held_bytes + len <= HTTP_WRITE_QUEUE_MAX;
     }
-    x->wants_room = true;
-    sc->c.notify_sent = true;
-    return false;
+    if (!room) {
+        x->wants_room = true;
+        sc->c.notify_sent = true;
+    }
+    return room;
 }
 
 void http_exchange_continue(struct http_exchange *x)

@@ -321,19 +321,20 @@ static void on_deadline(struct http_conn *c)
     server_conn_update_deadline(sc);
 }
 
+/* The oldest exchange is the one that room, or a drained queue, is for. */
 static void tell_room(struct server_conn *sc)
 {
     const struct http_listener_options *o = &sc->l->o;
     struct http_exchange *x = http_exchange_oldest(sc);
-    size_t waiting = http_exchange_waiting_bytes(sc);
+    size_t queued = http_conn_queued(&sc->c);
 
     if (x == NULL) {
         return;
     }
-    if (x->wants_room && waiting < HTTP_WRITE_QUEUE_MAX / 2) {
+    if (x->wants_room && queued < HTTP_WRITE_QUEUE_MAX / 2) {
         x->wants_room = false;
         o->ops->on_room(o->ctx, x);
-    } else if (x->wants_drain && waiting < x->queue_max / 2) {
+    } else if (x->wants_drain && queued < x->queue_max / 2) {
         x->wants_drain = false;
         if (o->ops->on_drain != NULL) {
             o->ops->on_drain(o->ctx, x);
