@@ -373,15 +373,13 @@ static int read_all(const struct wal_options *opts, struct recovery *out,
     return 0;
 }
 
-static int take_lock(const struct wal_options *opts, struct vfs_file **out,
-                     struct errmsg *em)
+int recovery_lock(const struct wal_options *opts, struct vfs_file **out,
+                  struct errmsg *em)
 {
     char *path = vfs_join(opts->dir, WAL_LOCK_NAME);
     int rc = vfs_open(opts->fs, path, VFS_READ | VFS_WRITE | VFS_CREATE, out);
 
-    if (rc == -ENOENT) {
-        rc = errmsg_set(em, ERR_WAL_NOT_FOUND, "%s", opts->dir);
-    } else if (rc < 0) {
+    if (rc < 0) {
         errmsg_set(em, rc, "open %s", path);
     } else {
         rc = vfs_lock(*out);
@@ -399,8 +397,11 @@ static int run(const struct wal_options *opts, struct recovery *out,
                struct errmsg *em)
 {
     struct segment_list *l = &out->segments;
-    int rc = take_lock(opts, &out->lock, em);
+    int rc = recovery_lock(opts, &out->lock, em);
 
+    if (rc == -ENOENT) {
+        return errmsg_set(em, ERR_WAL_NOT_FOUND, "%s", opts->dir);
+    }
     if (rc < 0) {
         return rc;
     }

@@ -49,6 +49,10 @@ struct recovery {
     uint64_t torn_records;
 };
 
+/* Take the directory's lock; nothing may be read before. */
+MUST_CHECK int recovery_lock(const struct wal_options *opts,
+                             struct vfs_file **out, struct errmsg *em);
+
 /* Errors as wal_open. On failure *out is empty. */
 MUST_CHECK int recovery_run(const struct wal_options *opts,
                             struct recovery *out, struct errmsg *em);

@@ -59,6 +59,14 @@ bool segment_name_parse(const char *text, struct segment_name *out)
            strcmp(text + 2 * NAME_DIGITS + 1, SEGMENT_SUFFIX) == 0;
 }
 
+bool segment_name_ends_in(const char *name, const char *suffix)
+{
+    size_t n = strlen(name);
+    size_t m = strlen(suffix);
+
+    return n >= m && strcmp(name + n - m, suffix) == 0;
+}
+
 char *segment_path(const char *dir, struct segment_name name)
 {
     char text[SEGMENT_NAME_BYTES];
@@ -89,14 +97,6 @@ void segment_list_release(struct segment_list *l)
 {
     xfree(l->items);
     *l = (struct segment_list){0};
-}
-
-static bool ends_in(const char *name, const char *suffix)
-{
-    size_t n = strlen(name);
-    size_t m = strlen(suffix);
-
-    return n >= m && strcmp(name + n - m, suffix) == 0;
 }
 
 static int check_sequence(const char *dir, const struct segment_list *l,
@@ -140,7 +140,7 @@ int segment_list_read(struct vfs *fs, const char *dir, const struct logger *lg,
     for (size_t i = 0; i < names.n; i++) {
         if (segment_name_parse(names.names[i], &name)) {
             segment_list_push(out, name);
-        } else if (ends_in(names.names[i], SEGMENT_SUFFIX)) {
+        } else if (segment_name_ends_in(names.names[i], SEGMENT_SUFFIX)) {
             log_warn(lg, "%s: ignored %s, which is no segment's name", dir,
                      names.names[i]);
         }

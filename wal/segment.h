@@ -28,6 +28,9 @@ void segment_name_format(struct segment_name name,
                          char out[SEGMENT_NAME_BYTES]);
 bool segment_name_parse(const char *text, struct segment_name *out);
 
+/* Whether a file's name ends in `suffix`. */
+bool segment_name_ends_in(const char *text, const char *suffix);
+
 /* "dir/SEQ-INDEX.wal", owned by the caller. */
 char *segment_path(const char *dir, struct segment_name name);
 

@@ -17,13 +17,13 @@
 
 #include "wal/wal.h"
 
-#include <errno.h>
 #include <inttypes.h>
 
 #include "src/base/alloc.h"
 #include "src/base/bounds.h"
 #include "src/base/buf.h"
 #include "src/base/log.h"
+#include "wal/create.h"
 #include "wal/recover.h"
 #include "wal/repair.h"
 
@@ -203,15 +203,16 @@ static void append_state(struct wal *w, struct buf *b,
 
 /* --- segments --- */
 
-/* Make the next segment and make it the tail. Its name follows the last one's;
- * `head` is what it begins with. */
-static int add_segment(struct wal *w, struct segment_name name,
-                       const struct buf *head)
+/* Make the next segment, which begins with `head`, and make it the tail. */
+static int add_segment(struct wal *w, const struct buf *head)
 {
+    struct segment_name last = w->segments.items[w->segments.len - 1];
+    struct segment_name name = {last.seq + 1, w->last_index + 1};
     struct vfs_file *file;
     int rc = segment_create(w->fs, w->dir, name, w->segment_bytes,
                             buf_bytes(head), &file, &w->error);
 
+    w->syncs++;
     if (rc < 0) {
         return rc;
     }
@@ -220,7 +221,6 @@ static int add_segment(struct wal *w, struct segment_name name,
     w->tail_offset = head->len;
     w->tail_size = max_u64(w->segment_bytes, head->len);
     w->tail_is_marker = false;
-    w->syncs++;
     w->bytes_written += head->len;
     segment_list_push(&w->segments, name);
     log_info(w->lg, "%s: began segment %" PRIu64 " at index %" PRIu64, w->dir,
@@ -247,8 +247,6 @@ static int trim_tail(struct wal *w)
 /* Begin a new segment. No group may be open: all before it is synced. */
 static int cut(struct wal *w)
 {
-    struct segment_name last = w->segments.items[w->segments.len - 1];
-    struct segment_name next = {last.seq + 1, w->last_index + 1};
     struct buf head;
     int rc = trim_tail(w);
 
@@ -262,182 +260,48 @@ static int cut(struct wal *w)
     if (!hard_state_is_empty(&w->state)) {
         append_state(w, &head, &w->chain);
     }
-    rc = add_segment(w, next, &head);
+    rc = add_segment(w, &head);
     buf_release(&head);
     return rc;
 }
 
-/* --- creation --- */
+/* --- opening --- */
 
-struct dir_content {
-    bool has_wal;
-    bool has_other; /* neither a WAL's nor left over from creating one */
-};
-
-static bool ends_in(const char *name, const char *suffix)
+/* What was found, or made, is the state to append to. */
+static void take_over(struct wal *w)
 {
-    size_t n = strlen(name);
-    size_t m = strlen(suffix);
+    struct recovery *f = &w->found;
 
-    return n >= m && strcmp(name + n - m, suffix) == 0;
-}
-
-static void look_at_name(void *arg, const char *name)
-{
-    struct dir_content *c = arg;
-
-    if (ends_in(name, SEGMENT_SUFFIX)) {
-        c->has_wal = true;
-    } else if (!ends_in(name, SEGMENT_TMP_SUFFIX) &&
-               strcmp(name, WAL_LOCK_NAME) != 0) {
-        c->has_other = true;
-    }
-}
-
-bool wal_exists(struct vfs *fs, const char *dir)
-{
-    struct dir_content c = {0};
-    int rc = vfs_list(fs, dir, look_at_name, &c);
-
-    /* A directory that cannot be read may hold a WAL: opening it will say
-     * what is wrong; creating one over it would be a disaster. */
-    return rc < 0 ? rc != -ENOENT : c.has_wal;
-}
-
-/* Under the lock: nothing but left-overs may be there; remove them. */
-static int clean_dir(struct wal *w)
-{
-    struct vfs_names names;
-    struct dir_content c = {0};
-    int rc = vfs_list_sorted(w->fs, w->dir, &names);
-
-    if (rc < 0) {
-        return errmsg_set(&w->error, rc, "list %s", w->dir);
-    }
-    for (size_t i = 0; i < names.n; i++) {
-        look_at_name(&c, names.names[i]);
-    }
-    if (c.has_wal || c.has_other) {
-        rc = errmsg_set(&w->error, -EEXIST, "create a WAL in %s", w->dir);
-    }
-    for (size_t i = 0; rc == 0 && i < names.n; i++) {
-        if (ends_in(names.names[i], SEGMENT_TMP_SUFFIX)) {
-            char *path = vfs_join(w->dir, names.names[i]);
-
-            rc = vfs_unlink(w->fs, path);
-            if (rc < 0) {
-                errmsg_set(&w->error, rc, "remove %s", path);
-            }
-            xfree(path);
-        }
-    }
-    vfs_names_release(&names);
-    return rc;
-}
-
-/* The first segment: its first three records are those of every raftexample
- * [formats-wal 4], the marker behind them is ours. */
-static int create_first(struct wal *w)
-{
-    static const struct walpb_snapshot nothing = {0};
-    struct segment_name name = {0, 0};
-    size_t n = walpb_snapshot_size(&nothing);
-    struct buf head;
-    int rc;
-
-    buf_init(&head, BUF_UNLIMITED);
-    record_append_crc(&head, &w->chain);
-    record_append(&head, WALPB_METADATA, (struct bytes){0}, &w->chain);
-    walpb_snapshot_encode(&nothing, record_begin(&head, n));
-    record_end(&head, WALPB_SNAPSHOT, n, &w->chain);
-    record_append_marker(&head, &w->chain);
-    rc = add_segment(w, name, &head);
-    w->tail_is_marker = true;
-    buf_release(&head);
-    return rc;
-}
-
-static int sync_parent(struct wal *w)
-{
-    char *parent = vfs_parent(w->dir);
-    int rc = sync_directory(w, parent);
-
-    xfree(parent);
-    return rc;
-}
-
-static int create_locked(struct wal *w)
-{
-    struct segment_name first = {0, 0};
-    char *path;
-    int rc = clean_dir(w);
-
-    if (rc < 0) {
-        return rc;
-    }
-    rc = create_first(w);
-    if (rc == 0) {
-        rc = sync_parent(w);
-    }
-    if (rc < 0) {
-        /* Best effort: the failure that is reported is the first one. */
-        path = segment_path(w->dir, first);
-        vfs_unlink(w->fs, path);
-        xfree(path);
-    }
-    return rc;
+    w->mode = WAL_APPENDING;
+    w->lock = f->lock;
+    w->tail = f->tail;
+    w->segments = f->segments;
+    w->tail_offset = f->tail_offset;
+    w->tail_size = f->tail_size;
+    w->chain = f->chain;
+    w->state = f->replay.hs;
+    w->last_index = f->last_index;
+    f->lock = NULL;
+    f->tail = NULL;
+    f->segments = (struct segment_list){0};
 }
 
 int wal_create(const struct wal_options *opts, struct wal **out,
                struct errmsg *em)
 {
     struct wal *w = wal_new(opts);
-    char *lock = vfs_join(opts->dir, WAL_LOCK_NAME);
-    bool made;
-    int rc;
+    int rc = create_run(opts, w->segment_bytes, &w->found, em);
 
-    w->mode = WAL_APPENDING;
-    rc = vfs_mkdir(w->fs, w->dir);
-    made = rc == 0;
-    if (rc < 0 && rc != -EEXIST) {
-        errmsg_set(&w->error, rc, "make directory %s", w->dir);
-        goto err_free;
-    }
-    rc = vfs_open(w->fs, lock, VFS_READ | VFS_WRITE | VFS_CREATE, &w->lock);
     if (rc < 0) {
-        errmsg_set(&w->error, rc, "open %s", lock);
-        goto err_rmdir;
+        wal_free(w);
+        return rc;
     }
-    rc = vfs_lock(w->lock);
-    if (rc < 0) {
-        errmsg_set(&w->error, rc, "lock %s", lock);
-        goto err_free; /* another process is at work here */
-    }
-    rc = create_locked(w);
-    if (rc < 0) {
-        goto err_unlink;
-    }
-    xfree(lock);
+    take_over(w);
+    recovery_release(&w->found);
+    w->tail_is_marker = true;
     *out = w;
     return 0;
-
-err_unlink:
-    if (rc != -EEXIST) {
-        vfs_unlink(w->fs, lock);
-    }
-err_rmdir:
-    if (made) {
-        vfs_rmdir(w->fs, w->dir);
-    }
-err_free:
-    ASSERT(rc < 0);
-    errmsg_text(em, rc, "%s", w->error.text);
-    xfree(lock);
-    wal_free(w);
-    return rc;
 }
-
-/* --- reading --- */
 
 int wal_open(const struct wal_options *opts, struct wal **out,
              struct errmsg *em)
@@ -464,25 +328,6 @@ bool wal_reaches_beginning(const struct wal *w)
 {
     ASSERT(w->mode == WAL_READING);
     return w->found.replay.base.index == 0;
-}
-
-/* From read mode on, what was found is the state to append to. */
-static void take_over(struct wal *w)
-{
-    struct recovery *f = &w->found;
-
-    w->mode = WAL_APPENDING;
-    w->lock = f->lock;
-    w->tail = f->tail;
-    w->segments = f->segments;
-    w->tail_offset = f->tail_offset;
-    w->tail_size = f->tail_size;
-    w->chain = f->chain;
-    w->state = f->replay.hs;
-    w->last_index = f->last_index;
-    f->lock = NULL;
-    f->tail = NULL;
-    f->segments = (struct segment_list){0};
 }
 
 /* Cut away what is torn, and reserve the segment's space again. */
@@ -562,7 +407,7 @@ static int make_durable(struct wal *w)
         return rc;
     }
     rc = sync_directory(w, w->dir);
-    return rc < 0 ? rc : sync_parent(w);
+    return rc < 0 ? rc : vfs_sync_parent(w->fs, w->dir, &w->error);
 }
 
 /* The opening marker; and the hard state, if a snapshot marker says more than

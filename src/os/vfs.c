@@ -71,6 +71,18 @@ char *vfs_parent(const char *path)
     return n == 0 ? xstrdup(".") : xasprintf("%.*s", (int)n, path);
 }
 
+int vfs_sync_parent(struct vfs *fs, const char *path, struct errmsg *em)
+{
+    char *parent = vfs_parent(path);
+    int rc = vfs_sync_dir(fs, parent);
+
+    if (rc < 0) {
+        errmsg_set(em, rc, "sync directory %s", parent);
+    }
+    xfree(parent);
+    return rc;
+}
+
 struct collected {
     struct vfs_names *out;
     size_t cap;

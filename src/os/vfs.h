@@ -201,6 +201,10 @@ char *vfs_join(const char *dir, const char *name);
  * Owned by the caller. */
 char *vfs_parent(const char *path);
 
+/* Make the name `path` itself durable: sync the directory that holds it. */
+MUST_CHECK int vfs_sync_parent(struct vfs *fs, const char *path,
+                               struct errmsg *em);
+
 /* The names in `dir`, sorted by bytes; free with vfs_names_release. */
 struct vfs_names {
     char **names;

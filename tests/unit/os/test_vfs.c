@@ -28,6 +28,23 @@ static void test_parent(void **state)
     }
 }
 
+static void test_sync_parent(void **state)
+{
+    struct sim_vfs *v = sim_vfs_new();
+    struct vfs *fs = sim_vfs_base(v);
+    struct errmsg em;
+
+    (void)state;
+    assert_int_equal(vfs_mkdir(fs, "d"), 0);
+    sim_vfs_fail_once(v, 1, -EIO);
+    assert_int_equal(vfs_sync_parent(fs, "d", &em), -EIO);
+    assert_non_null(strstr(em.text, "sync directory .:"));
+    assert_int_equal(vfs_sync_parent(fs, "d", &em), 0);
+    sim_vfs_crash(v, SIM_CRASH_DROP, NULL);
+    assert_true(vfs_exists(fs, "d"));
+    sim_vfs_free(v);
+}
+
 static void test_join(void **state)
 {
     char *p = vfs_join("a/b", "c");
@@ -104,7 +121,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parent),    cmocka_unit_test(test_join),
         cmocka_unit_test(test_read_file), cmocka_unit_test(test_list_sorted),
-        cmocka_unit_test(test_exists),
+        cmocka_unit_test(test_exists),    cmocka_unit_test(test_sync_parent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
