@@ -21,7 +21,8 @@ struct logger;
 
 /* What the API needs of the node. Every call but `cancel` is finished by
  * exactly one httpapi_complete(), at once or later, unless it is cancelled
- * before. Key, value and URL are borrowed for the call.
+ * before. Key, value and URL are borrowed for the call. A get whose value finds
+ * no room in its connection is called again, later, for the same call.
  *
  * Outcomes (http-api.md 1): 0; ERR_NOT_FOUND (key); ERR_NO_LEADER,
  * ERR_PROPOSAL_DROPPED, ERR_OVERLOADED (did not and will not happen);
@@ -61,6 +62,9 @@ struct httpapi_options {
  * http_listener_open. */
 MUST_CHECK int httpapi_open(const struct httpapi_options *o,
                             struct httpapi **out, struct errmsg *em);
+
+/* The port in use, also where options asked for port 0 (any). */
+uint16_t httpapi_port(const struct httpapi *api);
 
 /* The outcome of a call: the answer is queued, the call is gone. `value` is
  * for a successful get, borrowed. May be called from inside the backend
