@@ -115,6 +115,32 @@ static void test_create_spares_a_foreign_directory(void **state)
     rig_release(&r);
 }
 
+static void test_failed_creation_leaves_nothing(void **state)
+{
+    int rc = -1;
+
+    (void)state;
+    for (uint64_t k = 1; rc < 0; k++) {
+        struct wal_rig r;
+        struct vfs_names names;
+
+        rig_init(&r, SMALL);
+        sim_vfs_fail_once(r.v, k, -ENOSPC);
+        rc = rig_create(&r);
+        if (rc < 0) {
+            assert_int_equal(rc, -ENOSPC);
+            assert_true(strlen(r.em.text) > 0);
+            sim_vfs_names(r.v, ".", &names);
+            assert_int_equal(names.n, 0);
+            vfs_names_release(&names);
+            assert_int_equal(rig_create(&r), 0); /* with space again */
+        } else {
+            assert_true(k > 10);
+        }
+        rig_release(&r);
+    }
+}
+
 static void test_open_without_a_wal(void **state)
 {
     struct wal_rig r;
@@ -605,6 +631,7 @@ int main(void)
         cmocka_unit_test(test_create_refuses_a_wal_that_exists),
         cmocka_unit_test(test_only_temporary_files_are_no_wal),
         cmocka_unit_test(test_create_spares_a_foreign_directory),
+        cmocka_unit_test(test_failed_creation_leaves_nothing),
         cmocka_unit_test(test_open_without_a_wal),
         cmocka_unit_test(test_empty_reopens),
         cmocka_unit_test(test_append_and_reopen),

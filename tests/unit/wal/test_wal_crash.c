@@ -53,7 +53,8 @@ static int first_half(struct wal_rig *r)
     TRY(save_and_sync(r, 2, 13, 2, 30, 12)); /* overwrites */
     TRY(rig_save_state(r, (struct hard_state){3, 2, 12}));
     TRY(rig_sync(r));
-    TRY(save_and_sync(r, 3, 15, 4, 600, 14));
+    TRY(save_and_sync(r, 3, 15, 3, 600, 14));
+    TRY(rig_save(r, 3, 18, 1, 1400, 16)); /* closing syncs it */
     return close_and_open(r);
 }
 
@@ -260,10 +261,10 @@ static void test_each_call_fails_for_ever(void **state)
     print_counts("for ever", &c);
 }
 
-/* --- crashes while mending --- */
+/* --- crashes while starting --- */
 
-/* A log with a torn group: the second of its three sectors never arrived. */
-static void make_torn(struct wal_rig *r)
+/* Several groups, and one whose sync failed. */
+static void make_unsynced(struct wal_rig *r)
 {
     rig_init(r, SEGMENT * 4);
     assert_int_equal(rig_create(r), 0);
@@ -271,13 +272,46 @@ static void make_torn(struct wal_rig *r)
     assert_int_equal(rig_save(r, 1, 6, 5, 200, 4), 0);
     sim_vfs_fail(r->v, (struct sim_fault){.ops = SIM_CALL_SYNC, .rc = -EIO});
     assert_int_equal(rig_sync(r), -EIO);
+}
+
+/* The second of its three sectors never arrived. */
+static void make_torn(struct wal_rig *r)
+{
+    make_unsynced(r);
     rig_crash(r, &(struct sim_crash){SIM_KEEP_ONLY, 2, SIM_KEEP_ALL, 0, NULL});
 }
 
-/* Mend a copy of `from`, let call k fail, and cut the power. True if mending
- * took more than k calls. */
-static bool crash_while_mending(struct wal_rig *r, const struct wal_rig *from,
-                                uint64_t k, struct rng *rng)
+/* Only the process died: the next one reads what the disk does not have. */
+static void make_killed(struct wal_rig *r)
+{
+    make_unsynced(r);
+    sim_vfs_kill(r->v);
+    (void)wal_close(r->w, NULL);
+    r->w = NULL;
+}
+
+/* Start a copy of `from`, let call k fail, and cut the power in each way. */
+static bool crash_while_starting(const struct wal_rig *from, uint64_t k,
+                                 struct rng *rng, struct counts *c)
+{
+    struct wal_rig r;
+    bool allowed;
+    int rc;
+
+    rig_fork(&r, from);
+    sim_vfs_fail(
+        r.v, (struct sim_fault){.ops = SIM_CALLS_ALL, .after = k, .rc = -EIO});
+    rc = rig_reopen(&r, &allowed);
+    assert_true(rc < 0 || allowed);
+    sim_vfs_heal(r.v);
+    crash_all_ways(&r, rng, c);
+    rig_release(&r);
+    return rc < 0;
+}
+
+/* The same, with one way of cutting the power, and *r left as it is then. */
+static bool crash_at_random(struct wal_rig *r, const struct wal_rig *from,
+                            uint64_t k, struct rng *rng)
 {
     bool allowed;
     int rc;
@@ -292,36 +326,48 @@ static bool crash_while_mending(struct wal_rig *r, const struct wal_rig *from,
     return rc < 0;
 }
 
-static void test_each_call_of_mending_fails(void **state)
+static void each_call_fails(void (*make)(struct wal_rig *r), const char *what)
 {
     struct counts c = {0};
     struct rng rng;
-    struct wal_rig torn;
-    struct wal_rig once;
-    struct wal_rig twice;
+    struct wal_rig from;
     bool more = true;
 
-    (void)state;
     rng_seed(&rng, 7);
-    make_torn(&torn);
+    make(&from);
     for (uint64_t k = 0; more; k++) {
+        struct wal_rig once;
         bool more_again = true;
 
-        more = crash_while_mending(&once, &torn, k, &rng);
+        more = crash_while_starting(&from, k, &rng, &c);
+        (void)crash_at_random(&once, &from, k, &rng);
         for (uint64_t m = 0; more_again; m++) {
-            more_again = crash_while_mending(&twice, &once, m, &rng);
+            struct wal_rig twice;
+
+            more_again = crash_at_random(&twice, &once, m, &rng);
             must_reopen(&twice, &c);
             must_go_on(&twice, &c);
             rig_release(&twice);
             c.crashes++;
         }
-        crash_all_ways(&once, &rng, &c);
         rig_release(&once);
         c.faults++;
     }
-    rig_release(&torn);
+    rig_release(&from);
     assert_true(c.faults > 15);
-    print_counts("mending", &c);
+    print_counts(what, &c);
+}
+
+static void test_each_call_of_mending_fails(void **state)
+{
+    (void)state;
+    each_call_fails(make_torn, "mending");
+}
+
+static void test_each_call_after_a_kill_fails(void **state)
+{
+    (void)state;
+    each_call_fails(make_killed, "after a kill");
 }
 
 /* --- power cuts without a fault before --- */
@@ -420,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_each_call_fails_once),
         cmocka_unit_test(test_each_call_fails_for_ever),
         cmocka_unit_test(test_each_call_of_mending_fails),
+        cmocka_unit_test(test_each_call_after_a_kill_fails),
         cmocka_unit_test(test_random_power_cuts),
         cmocka_unit_test(test_lying_disk_is_noticed),
     };
