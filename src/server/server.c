@@ -5,8 +5,9 @@
  * for input, whose callbacks only step; then `check` ticks if a tick is due, so
  * that input that waited is handled before it [reliability F31].
  *
- * Start: files are opened first, as nothing may be created where they are not
- * ours; then the peer port, the node, the client port.
+ * Start: both ports first, so that nothing is created on disk where one of them
+ * is taken; then files and node. What connects meanwhile waits in the kernel:
+ * no callback runs before the loop does.
  *
  * The end comes by a signal, by removal, or by a failure of the disk. The first
  * two drain: no new requests, leadership handed over, pending answers given,
@@ -578,20 +579,19 @@ static int open_all(struct server *s, struct errmsg *em)
     struct raftnode_recovered found;
     int rc;
 
+    rc = open_transport(s, em);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = open_api(s, em);
+    if (rc < 0) {
+        return rc;
+    }
     rc = open_storage(s, &found, em);
     if (rc < 0) {
         return rc;
     }
-    rc = open_transport(s, em);
-    if (rc < 0) {
-        raftnode_recovered_release(&found);
-        return rc;
-    }
-    rc = open_node(s, &found, em);
-    if (rc < 0) {
-        return rc;
-    }
-    return open_api(s, em);
+    return open_node(s, &found, em);
 }
 
 static void free_all(struct server *s)
