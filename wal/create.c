@@ -123,43 +123,42 @@ static int create_locked(const struct wal_options *opts, uint64_t segment_bytes,
     return rc;
 }
 
+/* Best effort. Whose directory it is decides: what another process holds, or
+ * had made before us, is not ours to remove. */
+static void undo(const struct wal_options *opts, struct recovery *out,
+                 bool made_dir, int rc)
+{
+    char *lock = vfs_join(opts->dir, WAL_LOCK_NAME);
+
+    if (rc != -EEXIST && rc != ERR_LOCKED && (made_dir || out->lock != NULL)) {
+        vfs_unlink(opts->fs, lock);
+    }
+    if (rc != ERR_LOCKED && made_dir) {
+        vfs_rmdir(opts->fs, opts->dir);
+    }
+    recovery_release(out);
+    xfree(lock);
+}
+
 int create_run(const struct wal_options *opts, uint64_t segment_bytes,
                struct recovery *out, struct errmsg *em)
 {
-    char *lock = vfs_join(opts->dir, WAL_LOCK_NAME);
-    bool made;
     int rc = vfs_mkdir(opts->fs, opts->dir);
+    bool made_dir = rc == 0;
 
     *out = (struct recovery){0};
-    made = rc == 0;
     if (rc < 0 && rc != -EEXIST) {
-        errmsg_set(em, rc, "make directory %s", opts->dir);
-        goto out_free;
+        return errmsg_set(em, rc, "make directory %s", opts->dir);
     }
     rc = recovery_lock(opts, &out->lock, em);
-    if (rc < 0) {
-        goto err_rmdir;
+    if (rc == 0) {
+        rc = create_locked(opts, segment_bytes, out, em);
     }
-    rc = create_locked(opts, segment_bytes, out, em);
     if (rc < 0) {
-        goto err_unlink;
+        undo(opts, out, made_dir, rc);
+        return rc;
     }
     replay_init(&out->replay, FIRST.index);
     segment_list_push(&out->segments, FIRST);
-    goto out_free;
-
-err_unlink:
-    /* Still locked: nobody else can be at work here. */
-    if (rc != -EEXIST) {
-        vfs_unlink(opts->fs, lock);
-    }
-    recovery_release(out);
-err_rmdir:
-    ASSERT(rc < 0);
-    if (made) {
-        vfs_rmdir(opts->fs, opts->dir);
-    }
-out_free:
-    xfree(lock);
-    return rc;
+    return 0;
 }
