@@ -108,7 +108,6 @@ class Rows(unittest.TestCase):
             "garbage": b"\x00\x01\x02\x03\r\n\r\n",
             "TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 60,
             "no version": b"PUT /k FOO/1.1\r\n\r\n",
-            "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             "Content-Length twice": put + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\na",
             "Content-Length twice, differing":
                 put + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
@@ -150,12 +149,11 @@ class Rows(unittest.TestCase):
                 self.check_raw(data, 400)
 
     def test_other_versions(self):
-        for version in (b"2.0", b"1.2", b"9.9"):
-            with self.subTest(version):
-                with self.node.conn() as c:
-                    c.send(b"GET /k HTTP/" + version + b"\r\nHost: t\r\n\r\n")
-                    self.assertIn(c.response().status, (400, 505))
-                    self.assertTrue(c.is_closed())
+        rows = [b"GET /k HTTP/%s\r\nHost: t\r\n\r\n" % v
+                for v in (b"2.0", b"1.2", b"9.9")]
+        for data in rows + [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]:
+            with self.subTest(data):
+                self.check_raw(data, 505)
 
     def test_encoding_we_do_not_have(self):
         with self.node.conn() as c:
@@ -221,9 +219,10 @@ class Rows(unittest.TestCase):
                     "https://127.0.0.1:1", "http://127.0.0.1:1/", "http://127.0.0.1:1/x",
                     "http://127.0.0.1:99999", "http://127.0.0.1:0", "http://:1",
                     "http://u@127.0.0.1:1", "http://127.0.0.1:1?x", "http://a b:1",
-                    "http://127.0.0.1:1,http://127.0.0.1:2", "x" * 60000):
+                    "http://127.0.0.1:1,http://127.0.0.1:2", "x" * 1000):
             with self.subTest(url[:40]):
                 self.check_error(self.node.http("POST", "/7", url), 400)
+        self.check_error(self.node.http("POST", "/7", "x" * 60000), 413)
         self.assertEqual([m["id"] for m in self.node.status()["members"]], [1, 2, 3])
 
     def test_post_of_a_member_with_its_url_changes_nothing(self):
@@ -261,7 +260,6 @@ class Rows(unittest.TestCase):
                 self.assertEqual(k.put("/ka", b"%d" % i).status, 204)
                 self.assertEqual(k.get("/ka").body, b"%d" % i)
             self.assertEqual(k.get("/missing").status, 404)
-            self.assertEqual(k.request("POST", "/x", b"").status, 400)
             self.assertEqual(k.get("/ka").body, b"99")
 
     def test_pipelining_answers_in_order(self):
@@ -392,6 +390,8 @@ class Shutdown(unittest.TestCase):
             wait_for(lambda: node.status()["pending_proposals"] > 0 or
                      node.status()["role"] != "leader", "the write to wait")
             node.signal(15)
+            wait_for(lambda: node.said("SIGTERM") or not node.is_running(),
+                     "the signal to arrive")
             try:
                 idle.send(request_bytes("GET", "/k", close=False,
                                         headers={"X-Consistency": "local"}))

@@ -6,11 +6,10 @@ import resource
 import socket
 import struct
 import threading
-import time
 import unittest
 
-from cluster import (BINARY, Closed, Cluster, Conn, KeepAlive, request_bytes,
-                     wait_for)
+from cluster import (BINARY, PATIENCE, Closed, Cluster, Conn, KeepAlive,
+                     request_bytes, wait_for)
 
 MiB = 1024 * 1024
 
@@ -63,36 +62,28 @@ class Hostile(unittest.TestCase):
         from the first byte, progress or not."""
         with Cluster(3, {"client_timeout": "1s"}) as c:
             head = b"PUT /slow HTTP/1.1\r\nHost: t\r\nContent-Length: 100\r\n\r\n"
-            conns = [(c[1].conn(60), head), (c[1].conn(60), head),
-                     (c[1].conn(60), b"GET /sl"), (c[1].conn(60), b"")]
-            conns[1][0].send(head)  # its body comes slowly
-            conns[2][0].send(conns[2][1])
-            ended = [None] * len(conns)
+            # What is sent at once, and what then comes byte by byte.
+            clients = [(b"", head), (head, b"x" * 90), (b"GET /sl", b"")]
+            ended = [False] * len(clients)
 
-            def drip(i):
-                conn, text = conns[i]
-                at = 0
-                while ended[i] is None:
-                    try:
-                        if i == 0:
-                            conn.send(text[at:at + 1])
-                            at += 1
-                        elif i == 1:
-                            conn.send(b"x")
-                    except ConnectionError:
-                        ended[i] = True
+            def drip(i, at_once, slowly):
+                with c[1].conn(60) as conn:
+                    conn.send(at_once)
+                    for k in range(1000):
+                        try:
+                            conn.send(slowly[k:k + 1])
+                        except ConnectionError:
+                            break
+                        if conn.is_closed(0.3 / PATIENCE):
+                            break
+                    else:
                         return
-                    if conn.is_closed(0.3):
-                        ended[i] = True
-                        return
-            threads = [threading.Thread(target=drip, args=(i,), daemon=True)
-                       for i in range(len(conns))]
-            for t in threads:
-                t.start()
-            for i, t in enumerate(threads[:3]):
-                wait_for(lambda: ended[i], "slow client %d to be closed" % i, 60)
+                    ended[i] = True
+            for i, client in enumerate(clients):
+                threading.Thread(target=drip, args=(i,) + client, daemon=True).start()
+            for i in range(len(clients)):
+                wait_for(lambda: ended[i], "slow client %d to be closed" % i)
                 self.check_serves(c)
-            ended = [True] * len(conns)
             self.assertEqual(c[1].get("/slow").status, 404)
 
     def test_2000_idle_connections(self):
@@ -208,7 +199,6 @@ class Hostile(unittest.TestCase):
         with Cluster(3, start=False) as c:
             for node in c.nodes:
                 node.start(wait=False)
-            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             for node in c.nodes:
                 node.wait_listening()
             c.wait_leader()
@@ -220,7 +210,6 @@ class Hostile(unittest.TestCase):
             node.start()
             c.wait_leader()
             conns = [Conn(node.port, 5) for _ in range(300)]
-            answered = 0
             try:
                 for conn in conns[:30]:
                     conn.send(request_bytes("GET", "/none", close=False))

@@ -9,8 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from cluster import (BINARY, PATIENCE, ROOT, Cluster, KeepAlive, http,
-                     wait_for)
+from cluster import BINARY, PATIENCE, ROOT, Cluster, KeepAlive, wait_for
 
 
 class Tour(unittest.TestCase):
