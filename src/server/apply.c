@@ -11,6 +11,7 @@
 #include "src/base/buf.h"
 #include "src/kv/command.h"
 #include "src/kv/image.h"
+#include "src/raft/confchange.h"
 #include "src/server/raftnode_internal.h"
 
 /* --- members --- */
@@ -119,13 +120,56 @@ int apply_snapshot(struct raftnode *rn, const struct raft_snapshot *snap,
 
 /* --- configuration changes --- */
 
+static bool is_voter_after(const struct conf_state *cs,
+                           const struct conf_change_v2 *cc, uint64_t id)
+{
+    bool voter = id_list_contains(&cs->voters, id);
+
+    for (size_t i = 0; i < cc->n_changes; i++) {
+        if (cc->changes[i].node_id == id &&
+            cc->changes[i].type != CONF_CHANGE_UPDATE_NODE) {
+            voter = cc->changes[i].type == CONF_CHANGE_ADD_NODE;
+        }
+    }
+    return voter;
+}
+
+/* Whether raft can put `cc` in force. It stops the process at a change that it
+ * cannot, and would again after each restart: the entry is committed. Two
+ * members that remove each other at the same moment are enough for that. */
+static bool raft_can_apply(const struct conf_state *cs,
+                           const struct conf_change_v2 *cc)
+{
+    bool keeps_a_voter = false;
+
+    if (cs->voters_outgoing.n > 0 || conf_change_v2_leave_joint(cc)) {
+        return cs->voters_outgoing.n > 0 && conf_change_v2_leave_joint(cc);
+    }
+    for (size_t i = 0; i < cs->voters.n; i++) {
+        keeps_a_voter |= is_voter_after(cs, cc, cs->voters.ids[i]);
+    }
+    for (size_t i = 0; i < cc->n_changes; i++) {
+        uint64_t id = cc->changes[i].node_id;
+
+        if (conf_change_type_name(cc->changes[i].type) == NULL) {
+            return false;
+        }
+        keeps_a_voter |= id != RAFT_NONE && is_voter_after(cs, cc, id);
+    }
+    return keeps_a_voter;
+}
+
 /* Whether the change can mean anything here. One that cannot is applied as a
  * no-op: every node of ours decides the same. */
 static bool change_is_sane(const struct raftnode *rn,
                            const struct conf_change *cc, char **url)
 {
+    struct conf_change_single one;
+    struct conf_change_v2 v2;
+
     *url = NULL;
-    if (cc->node_id == RAFT_NONE) {
+    conf_change_as_v2(cc, &one, &v2);
+    if (cc->node_id == RAFT_NONE || !raft_can_apply(&rn->conf_state, &v2)) {
         return false;
     }
     if (cc->type == CONF_CHANGE_REMOVE_NODE) {
@@ -209,11 +253,9 @@ static void apply_conf_change(struct raftnode *rn, const struct raft_entry *e)
                  "entry %" PRIu64 ": membership change of id %" PRIx64
                  " makes no sense, nothing is changed",
                  e->index, cc.node_id);
-        cc.node_id = RAFT_NONE;
-    }
-    conf_state_release(&rn->conf_state);
-    rawnode_apply_conf_change(rn->raw, &cc, &rn->conf_state);
-    if (sane) {
+    } else {
+        conf_state_release(&rn->conf_state);
+        rawnode_apply_conf_change(rn->raw, &cc, &rn->conf_state);
         member_changed(rn, &cc, url);
     }
     xfree(url);
@@ -233,6 +275,14 @@ static void apply_conf_change_v2(struct raftnode *rn,
         raftnode_fail(rn, RAFTNODE_FAILED,
                       "entry %" PRIu64 ": its membership change is unreadable",
                       e->index);
+        return;
+    }
+    if (!raft_can_apply(&rn->conf_state, &cc)) {
+        log_warn(rn->lg,
+                 "entry %" PRIu64
+                 ": membership change makes no sense, nothing is changed",
+                 e->index);
+        conf_change_v2_release(&cc);
         return;
     }
     conf_state_release(&rn->conf_state);
@@ -322,14 +372,14 @@ bool apply_can_take(const struct raftnode *rn, const struct raft_entry *e)
     struct conf_change cc;
     struct conf_change_v2 v2;
     char *url = NULL;
-    bool ok;
+    bool ok = true;
 
     switch (e->type) {
     case RAFT_ENTRY_NORMAL:
         return e->len == 0 || kv_command_decode(raft_entry_data(e), &cmd) == 0;
     case RAFT_ENTRY_CONF_CHANGE:
         if (conf_change_decode(raft_entry_data(e), &cc) < 0 ||
-            cc.type > CONF_CHANGE_ADD_LEARNER_NODE) {
+            conf_change_type_name(cc.type) == NULL) {
             return false;
         }
         if (cc.context.len == 0) {
@@ -343,8 +393,11 @@ bool apply_can_take(const struct raftnode *rn, const struct raft_entry *e)
         if (conf_change_v2_decode(raft_entry_data(e), &v2) < 0) {
             return false;
         }
+        for (size_t i = 0; i < v2.n_changes; i++) {
+            ok = ok && conf_change_type_name(v2.changes[i].type) != NULL;
+        }
         conf_change_v2_release(&v2);
-        return true;
+        return ok;
     default:
         return false;
     }

@@ -222,6 +222,9 @@ static const struct {
     {"removal of an unknown id", CONF_CHANGE_REMOVE_NODE, 9, NULL},
     {"removal of nobody", CONF_CHANGE_REMOVE_NODE, 0, NULL},
     {"addition of nobody", CONF_CHANGE_ADD_NODE, 0, "http://10.0.0.4:2380"},
+    {"removal of the only voter", CONF_CHANGE_REMOVE_NODE, 1, NULL},
+    {"the only voter as learner", CONF_CHANGE_ADD_LEARNER_NODE, 1, NULL},
+    {"unknown kind", 9, 1, NULL},
 };
 
 static void test_senseless_change_is_a_noop_with_a_warning(void **state)
@@ -250,6 +253,114 @@ static void test_senseless_change_is_a_noop_with_a_warning(void **state)
         sim_expect(c, 1, "/a", "1");
         sim_cluster_release(c);
     }
+}
+
+/* The same in the newer form, which an operator's tool may propose. */
+static void test_senseless_change_v2_is_a_noop(void **state)
+{
+    static struct conf_change_single all[] = {{CONF_CHANGE_REMOVE_NODE, 1}};
+    static struct conf_change_single none_left[] = {
+        {CONF_CHANGE_ADD_LEARNER_NODE, 2}, {CONF_CHANGE_REMOVE_NODE, 1}};
+    static struct conf_change_single nobody[] = {{CONF_CHANGE_ADD_NODE, 0},
+                                                 {CONF_CHANGE_REMOVE_NODE, 1}};
+    static struct conf_change_single kind[] = {{9, 1}};
+    static const struct {
+        const char *name;
+        struct conf_change_v2 cc;
+    } cases[] = {
+        {"removal of the only voter", {.changes = all, .n_changes = 1}},
+        {"a learner for the only voter",
+         {.changes = none_left, .n_changes = 2}},
+        {"nobody for the only voter", {.changes = nobody, .n_changes = 2}},
+        {"unknown kind", {.changes = kind, .n_changes = 1}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct sim_cluster *c = alone();
+
+        print_message("  %s\n", cases[i].name);
+        commit_alone(c, change_v2_entry(&cases[i].cc));
+        expect_running(c, 1);
+        assert_non_null(strstr(c->nodes[1].last_error, "nothing is changed"));
+        assert_int_equal(c->nodes[1].node->conf_state.voters.n, 1);
+        assert_int_equal(kvstore_n_members(raftnode_store(c->nodes[1].node)),
+                         1);
+        assert_int_equal(sim_put_now(c, 1, "/a", "1"), 0);
+        sim_cluster_release(c);
+    }
+}
+
+/* A joint configuration can only be left, and only once. */
+static void test_senseless_change_while_joint_is_a_noop(void **state)
+{
+    struct conf_change_single swap[] = {{CONF_CHANGE_ADD_NODE, 4},
+                                        {CONF_CHANGE_REMOVE_NODE, 3}};
+    const struct conf_change_v2 enter = {
+        .transition = CONF_CHANGE_TRANSITION_JOINT_EXPLICIT,
+        .changes = swap,
+        .n_changes = ARRAY_LEN(swap)};
+    const struct conf_change_v2 leave = {0};
+    const struct conf_change simple = {.type = CONF_CHANGE_ADD_NODE,
+                                       .node_id = 5};
+    const struct {
+        struct raft_entry *e;
+        bool sane;
+        size_t outgoing; /* voters, afterwards */
+    } steps[] = {
+        {change_v2_entry(&leave), false, 0},
+        {change_v2_entry(&enter), true, 3},
+        {change_v2_entry(&enter), false, 3},
+        {change_entry(&simple), false, 3},
+        {change_v2_entry(&leave), true, 0},
+        {change_v2_entry(&leave), false, 0},
+    };
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 3, .seed = 7});
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        struct raft_entry *e = steps[i].e;
+
+        c->nodes[1].last_error[0] = '\0';
+        feed(c, &e, 1);
+        expect_running(c, 1);
+        assert_int_equal(strstr(c->nodes[1].last_error, "nothing is changed") ==
+                             NULL,
+                         steps[i].sane);
+        assert_int_equal(c->nodes[1].node->conf_state.voters_outgoing.n,
+                         steps[i].outgoing);
+    }
+    assert_false(kvstore_has_member(raftnode_store(c->nodes[1].node), 5));
+    sim_cluster_release(c);
+}
+
+/* Both members of a cluster of two remove each other at the same moment: each
+ * is right when it is asked, the second is not any more when its turn comes. */
+static void test_two_members_that_remove_each_other(void **state)
+{
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 2, .seed = 3});
+    struct sim_op *ops[2];
+    uint64_t leader = sim_elect(c);
+    uint64_t other = 3 - leader;
+
+    (void)state;
+    ops[0] = sim_member(c, leader, REQUEST_REMOVE_MEMBER, other, NULL);
+    ops[1] = sim_member(c, other, REQUEST_REMOVE_MEMBER, leader, NULL);
+    sim_run(c, 20);
+    expect_running(c, leader);
+    assert_int_equal(ops[0]->rc, 0);
+    sim_stop(c, other);
+    assert_int_equal(sim_put_now(c, leader, "/a", "1"), 0);
+    assert_int_equal(kvstore_n_members(raftnode_store(c->nodes[leader].node)),
+                     1);
+    /* And through a restart: the log has both. */
+    sim_stop(c, leader);
+    assert_int_equal(sim_start(c, leader, false, &(struct errmsg){{0}}), 0);
+    assert_int_equal(sim_elect(c), leader);
+    sim_expect(c, leader, "/a", "1");
+    sim_op_free(c, ops[0]);
+    sim_op_free(c, ops[1]);
+    sim_cluster_release(c);
 }
 
 /* --- changes that do --- */
@@ -746,6 +857,8 @@ static void test_what_can_be_taken(void **state)
          true},
         {"unknown change", RAFT_ENTRY_CONF_CHANGE, 4, NULL, NULL, false},
     };
+    struct conf_change_single kind = {4, 9};
+    const struct conf_change_v2 v2 = {.changes = &kind, .n_changes = 1};
     struct sim_cluster *c = alone();
     struct raft_entry *e = put_entry("/a", "1", 1);
 
@@ -768,6 +881,9 @@ static void test_what_can_be_taken(void **state)
         }
         raft_entry_unref(e);
     }
+    e = change_v2_entry(&v2);
+    assert_false(apply_can_take(c->nodes[1].node, e));
+    raft_entry_unref(e);
     sim_cluster_release(c);
 }
 
@@ -777,6 +893,9 @@ int main(void)
         cmocka_unit_test(test_unreadable_entry_stops_the_node),
         cmocka_unit_test(test_empty_entries_change_nothing),
         cmocka_unit_test(test_senseless_change_is_a_noop_with_a_warning),
+        cmocka_unit_test(test_senseless_change_v2_is_a_noop),
+        cmocka_unit_test(test_senseless_change_while_joint_is_a_noop),
+        cmocka_unit_test(test_two_members_that_remove_each_other),
         cmocka_unit_test(test_changes_reach_members_and_transport),
         cmocka_unit_test(test_founders_have_the_addresses_of_the_list),
         cmocka_unit_test(test_change_of_several_members_at_once),
