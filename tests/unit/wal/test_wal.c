@@ -203,6 +203,36 @@ static void test_sizes_of_entries(void **state)
     rig_release(&r);
 }
 
+/* Frames larger than the window through which a segment is read. */
+static void test_large_records_torn_and_damaged(void **state)
+{
+    static const uint64_t mega = 1 << 20;
+    char *path;
+
+    (void)state;
+    for (uint64_t bad = 1; bad <= 4; bad++) {
+        struct wal_rig r;
+        bool allowed;
+
+        create(&r, 16 * mega);
+        for (uint64_t i = 1; i <= 3; i++) {
+            assert_int_equal(rig_save(&r, 1, i, 1, 3 * mega, 0), 0);
+            assert_int_equal(rig_sync(&r), 0);
+        }
+        rig_crash(&r, &(struct sim_crash){0});
+        path = rig_last_segment(&r);
+        sim_vfs_zero(r.v, path, bad * 2 * mega + mega / 2, 4096);
+        /* The holes are in the first, the second, and twice in the third. */
+        assert_int_equal(rig_reopen(&r, &allowed), bad < 3 ? ERR_DAMAGED : 0);
+        if (bad >= 3) {
+            assert_int_equal(r.now.log.len, 2);
+            assert_in_range(r.torn_bytes, 3 * mega, 3 * mega + 200);
+        }
+        xfree(path);
+        rig_release(&r);
+    }
+}
+
 static void test_one_write_and_one_sync_for_a_group(void **state)
 {
     struct wal_rig r;
@@ -636,6 +666,7 @@ int main(void)
         cmocka_unit_test(test_empty_reopens),
         cmocka_unit_test(test_append_and_reopen),
         cmocka_unit_test(test_sizes_of_entries),
+        cmocka_unit_test(test_large_records_torn_and_damaged),
         cmocka_unit_test(test_one_write_and_one_sync_for_a_group),
         cmocka_unit_test(test_commit_index_waits_for_the_next_group),
         cmocka_unit_test(test_empty_save_is_nothing),
