@@ -56,8 +56,9 @@ UV_CFLAGS     := $(shell $(PKG_CONFIG) --cflags libuv)
 UV_LIBS       := $(shell $(PKG_CONFIG) --libs libuv)
 PBC_CFLAGS    := $(shell $(PKG_CONFIG) --cflags libprotobuf-c)
 PBC_LIBS      := $(shell $(PKG_CONFIG) --libs libprotobuf-c)
-CMOCKA_CFLAGS := $(shell $(PKG_CONFIG) --cflags cmocka)
-CMOCKA_LIBS   := $(shell $(PKG_CONFIG) --libs cmocka)
+# Only the tests need it.
+CMOCKA_CFLAGS  = $(shell $(PKG_CONFIG) --cflags cmocka)
+CMOCKA_LIBS    = $(shell $(PKG_CONFIG) --libs cmocka)
 
 ifeq ($(shell $(PKG_CONFIG) --exists libllhttp && echo yes),yes)
 LLHTTP_CFLAGS := $(shell $(PKG_CONFIG) --cflags libllhttp)
