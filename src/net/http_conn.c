@@ -234,6 +234,9 @@ void http_conn_close(struct http_conn *c)
     if (c->state == HTTP_CONN_CLOSING) {
         return;
     }
+    if (log_enabled(c->net->lg, LOG_DEBUG)) {
+        (void)http_conn_peer(c); /* the socket can say it now, but not later */
+    }
     c->state = HTTP_CONN_CLOSING;
     c->deadline_ms = HTTP_NEVER;
     c->write_due_ms = HTTP_NEVER;

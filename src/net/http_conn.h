@@ -99,6 +99,7 @@ struct http_listener_options {
     const char *what; /* "client" or "peer", for log lines */
     size_t
         conns_max; /* more wait in the kernel's queue; logged once per 10 s */
+    /* Limits of time; 0: none. */
     uint64_t header_timeout_ms; /* from the first byte of a request */
     uint64_t body_timeout_ms;   /* from the end of the header */
     uint64_t idle_timeout_ms;   /* between requests */

@@ -58,6 +58,7 @@ struct http_guard {
     size_t method_len; /* bytes at line_at */
     size_t target_at;
     size_t target_len;
+    bool is_head;       /* the method is HEAD */
     size_t version_len; /* 0: none was sent (HTTP/0.9) */
     uint8_t version[8]; /* "HTTP/1.1", as far as seen */
 

@@ -50,6 +50,11 @@ void server_conn_take_no_more(struct server_conn *sc)
     }
 }
 
+static uint64_t deadline_in(const struct server_conn *sc, uint64_t timeout_ms)
+{
+    return timeout_ms == 0 ? HTTP_NEVER : server_conn_now(sc) + timeout_ms;
+}
+
 void server_conn_update_deadline(struct server_conn *sc)
 {
     uint64_t at = HTTP_NEVER;
@@ -62,7 +67,7 @@ void server_conn_update_deadline(struct server_conn *sc)
     } else if (sc->head_deadline_ms != HTTP_NEVER) {
         at = sc->head_deadline_ms;
     } else if (sc->n_exchanges == 0 && !sc->c.paused) {
-        at = server_conn_now(sc) + sc->l->o.idle_timeout_ms;
+        at = deadline_in(sc, sc->l->o.idle_timeout_ms);
     }
     http_conn_set_deadline(&sc->c, at);
 }
@@ -113,6 +118,7 @@ static void refuse_request(struct server_conn *sc, int status, const char *text)
     if (x == NULL) {
         x = http_exchange_new(sc);
         x->ours = true;
+        x->is_head = sc->parser.guard.is_head;
     } else {
         http_exchange_abort(x);
     }
@@ -128,13 +134,13 @@ static void on_head(struct server_conn *sc)
     struct http_exchange *x = http_exchange_new(sc);
 
     x->minor = (uint8_t)h->minor;
-    x->is_head = h->method.len == 4 && memcmp(h->method.data, "HEAD", 4) == 0;
+    x->is_head = sc->parser.guard.is_head;
     x->keep_alive = sc->parser.keep_alive;
     x->has_body = h->chunked || h->content_length > 0;
     x->expects = h->expect_continue;
     sc->current = x;
     sc->head_deadline_ms = HTTP_NEVER;
-    sc->body_deadline_ms = server_conn_now(sc) + o->body_timeout_ms;
+    sc->body_deadline_ms = deadline_in(sc, o->body_timeout_ms);
     buf_reset(&sc->body);
     sc->whole = (struct bytes){NULL, 0};
 
@@ -262,7 +268,7 @@ static size_t on_input(struct http_conn *c, struct bytes in)
     if (!http_parser_in_head(&sc->parser) || c->paused) {
         sc->head_deadline_ms = HTTP_NEVER;
     } else if (sc->head_deadline_ms == HTTP_NEVER) {
-        sc->head_deadline_ms = server_conn_now(sc) + sc->l->o.header_timeout_ms;
+        sc->head_deadline_ms = deadline_in(sc, sc->l->o.header_timeout_ms);
     }
     server_conn_update_deadline(sc);
     return done;

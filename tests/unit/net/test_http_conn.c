@@ -160,6 +160,24 @@ static void test_head_gets_no_body(void **state)
     site_close(&s);
 }
 
+static void test_refused_head_gets_no_body(void **state)
+{
+    (void)state;
+    struct site s;
+    struct buf got;
+
+    site_open(&s);
+    buf_init(&got, BUF_UNLIMITED);
+    int fd = raw_dial(s.port);
+    raw_send_str(&s.f, fd, "HEAD / HTTP/1.1\r\n" E);
+    assert_true(raw_read_all(&s.f, fd, &got));
+    assert_memory_equal(got.data, "HTTP/1.1 400 Bad Request\r\n", 26);
+    assert_string_equal(strstr(buf_cstr(&got), "\r\n\r\n"), "\r\n\r\n");
+    (void)close(fd);
+    buf_release(&got);
+    site_close(&s);
+}
+
 static void test_pipelined_answers_keep_their_order(void **state)
 {
     (void)state;
@@ -544,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_refusals_are_explained),
         cmocka_unit_test(test_answer_of_a_request),
         cmocka_unit_test(test_head_gets_no_body),
+        cmocka_unit_test(test_refused_head_gets_no_body),
         cmocka_unit_test(test_pipelined_answers_keep_their_order),
         cmocka_unit_test(test_continue_keeps_its_place),
         cmocka_unit_test(test_pipeline_is_bounded),
