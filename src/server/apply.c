@@ -265,6 +265,19 @@ static void apply_conf_change(struct raftnode *rn, const struct raft_entry *e)
     }
 }
 
+/* Who is in no part of the configuration any more: a voter that is replaced
+ * stays in the outgoing half until the joint configuration is left. */
+static void drop_leavers(struct raftnode *rn)
+{
+    for (size_t i = kvstore_n_members(rn->store); i-- > 0;) {
+        uint64_t id = kvstore_member(rn->store, i).id;
+
+        if (!is_member(&rn->conf_state, id)) {
+            member_removed(rn, id);
+        }
+    }
+}
+
 /* The plain API never proposes these; an operator's tool may. */
 static void apply_conf_change_v2(struct raftnode *rn,
                                  const struct raft_entry *e)
@@ -292,13 +305,13 @@ static void apply_conf_change_v2(struct raftnode *rn,
             .type = cc.changes[i].type,
             .node_id = cc.changes[i].node_id,
         };
-        bool member = is_member(&rn->conf_state, one.node_id);
 
-        /* A voter that leaves with the joint configuration goes at its end. */
-        if (member == (one.type != CONF_CHANGE_REMOVE_NODE)) {
+        if (one.type != CONF_CHANGE_REMOVE_NODE &&
+            is_member(&rn->conf_state, one.node_id)) {
             member_changed(rn, &one, NULL);
         }
     }
+    drop_leavers(rn);
     conf_change_v2_release(&cc);
 }
 

@@ -505,6 +505,59 @@ static void test_change_of_several_members_at_once(void **state)
     sim_cluster_release(c);
 }
 
+/* A voter that is replaced votes until the joint configuration is left, and is
+ * a member until then. */
+static void
+test_replaced_voter_leaves_with_the_joint_configuration(void **state)
+{
+    struct conf_change_single swap[] = {{CONF_CHANGE_ADD_LEARNER_NODE, 4},
+                                        {CONF_CHANGE_REMOVE_NODE, 3},
+                                        {CONF_CHANGE_REMOVE_NODE, 9}};
+    struct raft_entry *enter = change_v2_entry(&(struct conf_change_v2){
+        .changes = swap, .n_changes = ARRAY_LEN(swap)});
+    struct raft_entry *leave = change_v2_entry(&(struct conf_change_v2){0});
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 3, .seed = 7});
+    const struct kvstore *store = raftnode_store(c->nodes[1].node);
+    struct told t;
+
+    (void)state;
+    sim_settle(c);
+    listen_to(c->nodes[1].node, &t);
+    feed(c, &enter, 1);
+    assert_true(kvstore_has_member(store, 3));
+    assert_true(kvstore_has_member(store, 4));
+    assert_string_equal(t.lines, "");
+    feed(c, &leave, 1);
+    assert_false(kvstore_has_member(store, 3));
+    assert_true(kvstore_was_removed(store, 3));
+    assert_int_equal(kvstore_n_members(store), 3);
+    assert_string_equal(t.lines, "remove 3 \n");
+    assert_false(kvstore_was_removed(store, 9)); /* never was a member */
+    expect_running(c, 1);
+    sim_cluster_release(c);
+}
+
+static void test_node_that_is_replaced_stops(void **state)
+{
+    struct conf_change_single swap[] = {{CONF_CHANGE_ADD_NODE, 4},
+                                        {CONF_CHANGE_REMOVE_NODE, 1}};
+    struct raft_entry *entries[] = {
+        change_v2_entry(&(struct conf_change_v2){.changes = swap,
+                                                 .n_changes = ARRAY_LEN(swap)}),
+        change_v2_entry(&(struct conf_change_v2){0}),
+    };
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 3, .seed = 7});
+    const char *why;
+
+    (void)state;
+    feed(c, &entries[0], 1);
+    expect_running(c, 1);
+    feed(c, &entries[1], 1);
+    assert_int_equal(raftnode_condition(c->nodes[1].node, &why),
+                     RAFTNODE_REMOVED);
+    sim_cluster_release(c);
+}
+
 /* --- request ids --- */
 
 /* A clock that went back between two lives: ids of the first come back in the
@@ -899,6 +952,9 @@ int main(void)
         cmocka_unit_test(test_changes_reach_members_and_transport),
         cmocka_unit_test(test_founders_have_the_addresses_of_the_list),
         cmocka_unit_test(test_change_of_several_members_at_once),
+        cmocka_unit_test(
+            test_replaced_voter_leaves_with_the_joint_configuration),
+        cmocka_unit_test(test_node_that_is_replaced_stops),
         cmocka_unit_test(test_ids_seen_in_the_log_are_not_used_again),
         cmocka_unit_test(test_entry_of_an_older_term_answers_nobody),
         cmocka_unit_test(test_snapshot_without_urls_takes_those_of_the_list),
