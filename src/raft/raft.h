@@ -13,7 +13,11 @@
  *   4. rawnode_advance().
  *
  * With async_storage_writes the same work comes as two local messages instead
- * (MsgStorageAppend, MsgStorageApply) and rawnode_advance is not called.
+ * (MsgStorageAppend, MsgStorageApply) and rawnode_advance is not called. The
+ * other messages may then leave at once, with one exception that the reference
+ * does not make: a MsgVote must wait until the MsgStorageAppend of its Ready is
+ * durable. A candidate that crashes before could campaign again in the same
+ * term with a shorter log, and be elected by votes given to the longer one.
  *
  * Everything a Ready points to is borrowed until rawnode_advance.
  *

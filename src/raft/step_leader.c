@@ -288,6 +288,11 @@ static void leader_append_rejected(struct raft *r, const struct raft_message *m,
               "%" PRIx64 " rejects index %" PRIu64 ", hint (%" PRIu64
               ", term %" PRIu64 ")",
               m->from, m->index, m->reject_hint, m->log_term);
+    if (pr->state == PROGRESS_SNAPSHOT) {
+        /* A late answer to a probe: next stays behind the snapshot. It is not
+         * used before that state ends [raft-core PG-1]. */
+        return;
+    }
     if (!progress_maybe_decr_to(pr, rej)) {
         return; /* old news */
     }
