@@ -28,10 +28,11 @@ struct scan {
     struct segment_reader reader;
     uint64_t off; /* of the record at hand */
     uint64_t n;   /* records read before it */
-    /* Offset and chain before the first entry that is ahead of the hard
-     * state; valid while replay.ahead. */
+    /* As they were before the first entry that is ahead of the hard state;
+     * valid while replay.ahead. */
     uint64_t ahead_offset;
     struct record_chain ahead_chain;
+    uint64_t ahead_last_index;
 };
 
 static int refuse(const struct scan *s, const char *why, struct errmsg *em)
@@ -150,7 +151,8 @@ static int take_record(struct scan *s, const struct record *rec,
                        const uint8_t *frame, bool *bad, struct errmsg *em)
 {
     struct recovery *out = s->out;
-    struct record_chain before;
+    struct record_chain before = out->chain;
+    uint64_t last_index = out->last_index;
     const char *why = check_head(s, rec);
     bool was_ahead = out->replay.ahead;
 
@@ -161,9 +163,7 @@ static int take_record(struct scan *s, const struct record *rec,
     if (s->n == 0 && s->is_first && s->name.seq > 0) {
         /* The chain came from segments that are released: take its word. */
         out->chain.crc = rec->pb.crc;
-        before = out->chain;
     } else {
-        before = out->chain;
         switch (record_verify(&out->chain, rec, frame)) {
         case RECORD_FITS:
             break;
@@ -180,6 +180,7 @@ static int take_record(struct scan *s, const struct record *rec,
     if (out->replay.ahead && !was_ahead) {
         s->ahead_offset = s->off;
         s->ahead_chain = before;
+        s->ahead_last_index = last_index;
     }
     if (record_is_marker(rec)) {
         out->has_marker = true;
@@ -245,6 +246,7 @@ static int undo_unfinished(struct scan *s, struct errmsg *em)
     out->why = "its hard state is missing";
     out->torn_bytes = used - s->ahead_offset;
     out->chain = s->ahead_chain;
+    out->last_index = s->ahead_last_index;
     s->off = s->ahead_offset;
     return 0;
 }

@@ -455,6 +455,31 @@ static void test_released_log_does_not_reach_the_beginning(void **state)
     rig_release(&r);
 }
 
+/* Entries whose hard state was torn away leave no trace in the next name. */
+static void test_segment_is_named_after_what_was_kept(void **state)
+{
+    struct wal_rig r;
+    char *last;
+
+    (void)state;
+    create(&r, SMALL);
+    save_synced(&r, 1, 1, 3, 2);
+    assert_int_equal(rig_save(&r, 2, 4, 5, 300, 3), 0);
+    sim_vfs_fail(r.v, (struct sim_fault){.ops = SIM_CALL_SYNC, .rc = -EIO});
+    assert_int_equal(rig_sync(&r), -EIO);
+    rig_crash(&r, &(struct sim_crash){.data = SIM_KEEP_FIRST, .data_n = 3});
+    r.o.segment_bytes = 64;
+    reopen(&r);
+    assert_true(r.torn_bytes > 1000);
+    assert_int_equal(wal_state_last(&r.now), 3);
+    assert_int_equal(rig_save_state(&r, (struct hard_state){5, 0, 3}), 0);
+    last = rig_last_segment(&r);
+    assert_string_equal(last, "wal/0000000000000001-0000000000000004.wal");
+    xfree(last);
+    reopen(&r);
+    rig_release(&r);
+}
+
 /* --- snapshots --- */
 
 static void test_older_marker_can_be_chosen(void **state)
@@ -677,6 +702,7 @@ int main(void)
         cmocka_unit_test(test_smaller_segments_after_a_restart),
         cmocka_unit_test(test_release_deletes_from_the_oldest),
         cmocka_unit_test(test_released_log_does_not_reach_the_beginning),
+        cmocka_unit_test(test_segment_is_named_after_what_was_kept),
         cmocka_unit_test(test_older_marker_can_be_chosen),
         cmocka_unit_test(test_marker_ahead_of_commit_is_not_usable),
         cmocka_unit_test(test_received_snapshot_replaces_the_log),
