@@ -234,12 +234,35 @@ static void member_changed(struct raftnode *rn, const struct conf_change *cc,
     }
 }
 
+/* What the change comes to for a client of ours who asked for it: it was
+ * checked when it was proposed, but another one may have come in between. */
+static int change_outcome(const struct raftnode *rn,
+                          const struct conf_change *cc, bool sane,
+                          const char *url)
+{
+    const char *known = kvstore_member_url(rn->store, cc->node_id);
+
+    if (cc->type == CONF_CHANGE_REMOVE_NODE &&
+        !is_member(&rn->conf_state, cc->node_id)) {
+        return ERR_NO_MEMBER;
+    }
+    if (!sane) {
+        return ERR_LAST_VOTER; /* all else about our own changes is in order */
+    }
+    if (cc->type == CONF_CHANGE_ADD_NODE && url != NULL && known != NULL &&
+        strcmp(url, known) != 0) {
+        return ERR_MEMBER_URL_DIFFERS;
+    }
+    return 0;
+}
+
 static void apply_conf_change(struct raftnode *rn, const struct raft_entry *e)
 {
     struct conf_change cc;
     struct request *req;
     char *url = NULL;
     bool sane;
+    int outcome;
 
     if (conf_change_decode(raft_entry_data(e), &cc) < 0) {
         raftnode_fail(rn, RAFTNODE_FAILED,
@@ -248,6 +271,7 @@ static void apply_conf_change(struct raftnode *rn, const struct raft_entry *e)
         return;
     }
     sane = change_is_sane(rn, &cc, &url);
+    outcome = change_outcome(rn, &cc, sane, url);
     if (!sane) {
         log_warn(rn->lg,
                  "entry %" PRIu64 ": membership change of id %" PRIx64
@@ -261,7 +285,7 @@ static void apply_conf_change(struct raftnode *rn, const struct raft_entry *e)
     xfree(url);
     req = proposals_applied(&rn->proposals, cc.id, e->term);
     if (req != NULL) {
-        raftnode_finish(rn, req, 0, (struct bytes){0});
+        raftnode_finish(rn, req, outcome, (struct bytes){0});
     }
 }
 

@@ -558,6 +558,84 @@ static void test_node_that_is_replaced_stops(void **state)
     sim_cluster_release(c);
 }
 
+/* --- the answer to a change --- */
+
+/* Each was right when it was checked; what the log made of it counts. */
+static void test_change_overtaken_by_another_is_not_called_done(void **state)
+{
+    static const struct {
+        const char *name;
+        enum request_kind kind;
+        const char *urls[2]; /* at node 1, at node 2 */
+        int outcomes[2];     /* of the first and the second in the log */
+    } cases[] = {
+        {"two addresses",
+         REQUEST_ADD_MEMBER,
+         {"http://10.9.9.1:1", "http://10.9.9.2:1"},
+         {0, ERR_MEMBER_URL_DIFFERS}},
+        {"one address twice",
+         REQUEST_ADD_MEMBER,
+         {"http://10.9.9.1:1", "http://10.9.9.1:1"},
+         {0, 0}},
+        {"removed twice",
+         REQUEST_REMOVE_MEMBER,
+         {NULL, NULL},
+         {0, ERR_NO_MEMBER}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct sim_cluster *c = begin(&(struct sim_options){.n = 3, .seed = 7});
+        struct sim_op *ops[2];
+        bool first;
+
+        print_message("  %s\n", cases[i].name);
+        assert_int_not_equal(sim_elect(c), 0);
+        if (cases[i].kind == REQUEST_REMOVE_MEMBER) {
+            assert_int_equal(sim_member_now(c, 1, REQUEST_ADD_MEMBER, 4), 0);
+        }
+        for (uint64_t at = 1; at <= 2; at++) {
+            ops[at - 1] =
+                sim_member(c, at, cases[i].kind, 4, cases[i].urls[at - 1]);
+        }
+        sim_run(c, 10);
+        assert_true(ops[0]->done);
+        assert_true(ops[1]->done);
+        first = ops[0]->rc != cases[i].outcomes[0];
+        assert_int_equal(ops[first]->rc, cases[i].outcomes[0]);
+        assert_int_equal(ops[!first]->rc, cases[i].outcomes[1]);
+        for (uint64_t at = 1; at <= 3; at++) {
+            if (cases[i].kind == REQUEST_ADD_MEMBER) {
+                assert_string_equal(member_url(c, at, 4), cases[i].urls[first]);
+            }
+            expect_running(c, at);
+        }
+        sim_op_free(c, ops[0]);
+        sim_op_free(c, ops[1]);
+        sim_cluster_release(c);
+    }
+}
+
+static void test_second_of_two_removals_would_leave_no_voter(void **state)
+{
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 2, .seed = 3});
+    uint64_t leader = sim_elect(c);
+    struct sim_op *ops[2];
+
+    (void)state;
+    ops[0] = sim_member(c, leader, REQUEST_REMOVE_MEMBER, 3 - leader, NULL);
+    ops[1] = sim_member(c, leader, REQUEST_REMOVE_MEMBER, leader, NULL);
+    sim_run(c, 5);
+    assert_true(ops[0]->done);
+    assert_int_equal(ops[0]->rc, 0);
+    assert_true(ops[1]->done);
+    assert_int_equal(ops[1]->rc, ERR_LAST_VOTER);
+    expect_running(c, leader);
+    sim_op_free(c, ops[0]);
+    sim_op_free(c, ops[1]);
+    sim_cluster_release(c);
+}
+
 /* --- request ids --- */
 
 /* A clock that went back between two lives: ids of the first come back in the
@@ -955,6 +1033,8 @@ int main(void)
         cmocka_unit_test(
             test_replaced_voter_leaves_with_the_joint_configuration),
         cmocka_unit_test(test_node_that_is_replaced_stops),
+        cmocka_unit_test(test_change_overtaken_by_another_is_not_called_done),
+        cmocka_unit_test(test_second_of_two_removals_would_leave_no_voter),
         cmocka_unit_test(test_ids_seen_in_the_log_are_not_used_again),
         cmocka_unit_test(test_entry_of_an_older_term_answers_nobody),
         cmocka_unit_test(test_snapshot_without_urls_takes_those_of_the_list),
