@@ -36,7 +36,7 @@ static int frame_at(struct segment_reader *r, uint64_t off, struct record *rec)
     }
     rc = segment_reader_view(r, off, GLANCE_BYTES, &v);
     if (rc < 0 || !looks_like_frame(v)) {
-        return rc;
+        return rc < 0 ? rc : 0;
     }
     st = record_decode(v, rec);
     if (st == RECORD_SHORT && rec->size <= r->size - off) {
