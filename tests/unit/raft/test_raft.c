@@ -398,6 +398,25 @@ static void test_uncommitted_entry_limit(void **state)
     node_free(n);
 }
 
+static void test_role_change_forgets_what_only_a_leader_has(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    (void)state;
+    node_become_leader(n);
+    node_propose(n, "x");
+    node_step(n, with_data(MSG(READ_INDEX, 1, 1), "ctx"));
+    node_step(n, MSG(TRANSFER_LEADER, 2, 1));
+    assert_int_equal(n->r.uncommitted_size, 1);
+    assert_int_equal(n->r.pending_reads.len, 1); /* PF-22: not kept here */
+    node_step(n, MSG(HEARTBEAT, 2, 1, .term = 2));
+    assert_int_equal(n->r.uncommitted_size, 0);
+    assert_int_equal(n->r.pending_reads.len, 0);
+    assert_int_equal(n->r.lead_transferee, RAFT_NONE);
+    drop_messages(&n->r);
+    node_free(n);
+}
+
 /* --- ForgetLeader --- */
 
 static void test_forget_leader(void **state)
@@ -573,6 +592,7 @@ int main(void)
         cmocka_unit_test(test_empty_proposal_at_the_leader_is_fatal),
         cmocka_unit_test(test_send_rules),
         cmocka_unit_test(test_become_pre_candidate_keeps_timers),
+        cmocka_unit_test(test_role_change_forgets_what_only_a_leader_has),
     };
 
     return cmocka_run_group_tests_name("raft", tests, NULL, NULL);

@@ -460,6 +460,23 @@ static void test_lower_term_pre_vote_is_rejected(void **state)
     node_free(n);
 }
 
+/* Who voted waits a full timeout before it campaigns itself. */
+static void test_granted_vote_resets_the_timer(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3), .hs = {.term = 1});
+
+    (void)state;
+    n->r.election_elapsed = 7;
+    node_step(n, MSG(VOTE, 2, 1, .term = 1));
+    assert_int_equal(n->r.election_elapsed, 0);
+    /* A refused one does not keep it from campaigning. */
+    n->r.election_elapsed = 7;
+    node_step(n, MSG(VOTE, 3, 1, .term = 1));
+    assert_int_equal(n->r.election_elapsed, 7);
+    drop_messages(&n->r);
+    node_free(n);
+}
+
 /* --- counting votes --- */
 
 /* A6: the first answer of a member stands. */
@@ -774,6 +791,26 @@ static void test_tick_of_a_non_promotable_node_counts_on(void **state)
     node_free(n);
 }
 
+/* A campaign that is refused is tried again after another timeout. */
+static void test_refused_campaign_restarts_the_timer(void **state)
+{
+    struct conf_change cc = {.type = CONF_CHANGE_ADD_NODE, .node_id = 2};
+    struct raft_message m =
+        with_conf_change(MSG(APP, 2, 1, .term = 1, .commit = 1), &cc);
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    (void)state;
+    m.entries.items[0]->term = 1;
+    m.entries.items[0]->index = 1;
+    node_step(n, m);
+    drop_messages(&n->r);
+    n->r.election_elapsed = n->r.randomized_election_timeout - 1;
+    n->r.tick(&n->r);
+    assert_role(n, RAFT_FOLLOWER, 1); /* the change is not applied yet */
+    assert_int_equal(n->r.election_elapsed, 0);
+    node_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -813,6 +850,8 @@ int main(void)
         cmocka_unit_test(test_transfer_non_member),
         cmocka_unit_test(test_past_election_timeout),
         cmocka_unit_test(test_tick_of_a_non_promotable_node_counts_on),
+        cmocka_unit_test(test_granted_vote_resets_the_timer),
+        cmocka_unit_test(test_refused_campaign_restarts_the_timer),
     };
 
     return cmocka_run_group_tests_name("raft_election", tests, NULL, NULL);

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/base/bounds.h"
+
 /* Exactly one answer waits at `n`; take it. */
 static void take_read(struct node *n, uint64_t index, const char *ctx)
 {
@@ -375,6 +377,23 @@ static void test_malformed_reads_are_dropped(void **state)
     node_free(n);
 }
 
+/* Whoever asked asks again; the queue of a leader has a bound. */
+static void test_number_of_waiting_reads_is_bounded(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    (void)state;
+    node_become_leader(n);
+    drop_messages(&n->r);
+    n->unchecked = true; /* for speed */
+    for (size_t i = 0; i < PENDING_READS_MAX; i++) {
+        node_step(n, with_data(MSG(READ_INDEX, 2, 1), "ctx"));
+    }
+    node_step(n, with_data(MSG(READ_INDEX, 2, 1), "one more"));
+    assert_int_equal(n->r.pending_reads.len, PENDING_READS_MAX);
+    node_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_reads_are_answered_when_the_quorum_shrinks),
         cmocka_unit_test(test_read_without_leader_is_dropped),
         cmocka_unit_test(test_malformed_reads_are_dropped),
+        cmocka_unit_test(test_number_of_waiting_reads_is_bounded),
     };
 
     return cmocka_run_group_tests_name("raft_read", tests, NULL, NULL);

@@ -265,6 +265,79 @@ static void test_snapshot_abort(void **state)
     node_free(n);
 }
 
+/* PF-15: an acknowledgement that reaches our log ends the state, though it is
+ * below the snapshot that is under way. */
+static void test_snapshot_abort_below_pending_snapshot(void **state)
+{
+    struct node *n =
+        NODE(.voters = IDS(1, 2), .log_first = 6, .log_term0 = 5,
+             .log = TERMS(5, 5, 5, 5, 5), .hs = {.term = 5, .commit = 10});
+
+    (void)state;
+    node_become_leader(n);
+    drop_messages(&n->r);
+    progress_become_snapshot(pr_of(n, 2), 10);
+    /* 4 is still before the log, 7 is not. */
+    node_step(n, MSG(APP_RESP, 2, 1, .index = 4));
+    assert_int_equal(pr_of(n, 2)->state, PROGRESS_SNAPSHOT);
+    node_step(n, MSG(APP_RESP, 2, 1, .index = 7));
+    assert_int_equal(pr_of(n, 2)->state, PROGRESS_REPLICATE);
+    assert_int_equal(pr_of(n, 2)->match, 7);
+    drop_messages(&n->r);
+    node_free(n);
+}
+
+/* A late answer to a probe does not move what stands behind the snapshot. */
+static void test_rejection_during_snapshot_is_ignored(void **state)
+{
+    struct node *n = snapshot_leader();
+
+    (void)state;
+    progress_become_snapshot(pr_of(n, 2), 11);
+    node_step(n, MSG(APP_RESP, 2, 1, .index = 11, .reject = true));
+    assert_int_equal(pr_of(n, 2)->next, 12);
+    assert_int_equal(drop_messages(&n->r), 0);
+    node_free(n);
+}
+
+static int snapshot_rc; /* what the storage answers */
+
+static int failing_snapshot(struct raft_storage *s, struct raft_snapshot **out)
+{
+    (void)s;
+    *out = raft_snapshot_new();
+    if (snapshot_rc < 0) {
+        raft_snapshot_unref(*out);
+        *out = NULL;
+    }
+    return snapshot_rc;
+}
+
+static void need_snapshot(struct node *n)
+{
+    pr_of(n, 2)->next = raft_log_first_index(&n->r.log) - 1;
+    pr_of(n, 2)->recent_active = true;
+    raft_send_append(&n->r, 2);
+}
+
+/* SNAP-1: later is legal, a failure or an empty snapshot is not. */
+static void test_storage_without_snapshot(void **state)
+{
+    struct node *n = snapshot_leader();
+    struct raft_storage_ops ops = *n->ms.base.ops;
+
+    (void)state;
+    ops.snapshot = failing_snapshot;
+    n->ms.base.ops = &ops;
+    snapshot_rc = ERR_SNAPSHOT_TEMPORARILY_UNAVAILABLE;
+    need_snapshot(n);
+    assert_int_equal(drop_messages(&n->r), 0);
+    assert_int_equal(pr_of(n, 2)->state, PROGRESS_PROBE);
+    snapshot_rc = ERR_UNAVAILABLE;
+    assert_fatal(&raft_trap, need_snapshot(n));
+    node_free(n);
+}
+
 /* In any other state a report says nothing. */
 static void test_snapshot_status_in_other_states(void **state)
 {
@@ -402,6 +475,9 @@ int main(void)
         cmocka_unit_test(test_ignore_providing_snap),
         cmocka_unit_test(test_slow_node_restore),
         cmocka_unit_test(test_learner_receive_snapshot),
+        cmocka_unit_test(test_snapshot_abort_below_pending_snapshot),
+        cmocka_unit_test(test_rejection_during_snapshot_is_ignored),
+        cmocka_unit_test(test_storage_without_snapshot),
     };
 
     return cmocka_run_group_tests_name("raft_snap", tests, NULL, NULL);

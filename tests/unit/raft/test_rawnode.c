@@ -562,6 +562,23 @@ static void test_must_sync_of_a_snapshot_and_of_a_commit(void **state)
     rawnode_env_release(&env);
 }
 
+/* A vote must be on disk before it is answered, though the term is old. */
+static void test_must_sync_of_a_vote(void **state)
+{
+    struct rawnode_env env;
+    struct raft_ready rd;
+
+    (void)state;
+    rawnode_env_init(
+        &env, &(struct node_spec){.voters = IDS(1, 2, 3), .hs = {.term = 1}});
+    assert_int_equal(rawnode_env_step(&env, MSG(VOTE, 2, 1, .term = 1)), 0);
+    rawnode_env_ready(&env, &rd);
+    assert_int_equal(rd.hard_state->vote, 2);
+    assert_true(rd.must_sync);
+    rawnode_advance(env.rn);
+    rawnode_env_release(&env);
+}
+
 static void test_is_hard_state_equal(void **state)
 {
     const struct hard_state zero = {0};
@@ -701,6 +718,7 @@ int main(void)
         cmocka_unit_test(test_raw_node_read_index),
         cmocka_unit_test(test_reports_reach_the_progress),
         cmocka_unit_test(test_raw_node_status),
+        cmocka_unit_test(test_must_sync_of_a_vote),
     };
 
     return cmocka_run_group_tests_name("rawnode", tests, NULL, NULL);
