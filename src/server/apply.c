@@ -283,6 +283,7 @@ static void apply_conf_change(struct raftnode *rn, const struct raft_entry *e)
         member_changed(rn, &cc, url);
     }
     xfree(url);
+    raftnode_note_request_id(rn, cc.id);
     req = proposals_applied(&rn->proposals, cc.id, e->term);
     if (req != NULL) {
         raftnode_finish(rn, req, outcome, (struct bytes){0});

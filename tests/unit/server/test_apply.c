@@ -657,8 +657,14 @@ static void test_ids_seen_in_the_log_are_not_used_again(void **state)
     assert_int_equal(node->next_request, next);
     commit_alone(c, put_entry("/a", "2", UINT64_C(1) << 48 | (next + 100)));
     assert_int_equal(node->next_request, next + 101);
+    /* Those of membership changes count as well. */
+    commit_alone(c, change_entry(&(struct conf_change){
+                        .id = UINT64_C(1) << 48 | (next + 200),
+                        .type = CONF_CHANGE_ADD_LEARNER_NODE,
+                        .node_id = 4}));
+    assert_int_equal(node->next_request, next + 201);
     op = sim_put(c, 1, "/a", "3");
-    assert_int_equal(op->req.id, UINT64_C(1) << 48 | (next + 101));
+    assert_int_equal(op->req.id, UINT64_C(1) << 48 | (next + 201));
     sim_settle(c);
     assert_true(op->done);
     sim_op_free(c, op);
