@@ -34,8 +34,8 @@ static void test_config_validation(void **state)
         "storage cannot be nil",
         "max inflight messages must be greater than 0",
         "max inflight bytes must be >= max message size",
-        "CheckQuorum must be enabled when ReadOnlyOption is "
-        "ReadOnlyLeaseBased",
+        ("CheckQuorum must be enabled when ReadOnlyOption is "
+         "ReadOnlyLeaseBased"),
     };
 
     (void)state;
