@@ -108,6 +108,24 @@ int buf_printf(struct buf *b, const char *fmt, ...)
     return rc;
 }
 
+int buf_append_json(struct buf *b, const char *s)
+{
+    (void)buf_append_byte(b, '"');
+    for (; *s != '\0'; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        if (c == '"' || c == '\\') {
+            (void)buf_append_byte(b, '\\');
+            (void)buf_append_byte(b, c);
+        } else if (c < 0x20) {
+            (void)buf_printf(b, "\\u%04x", c);
+        } else {
+            (void)buf_append_byte(b, c);
+        }
+    }
+    return buf_append_byte(b, '"');
+}
+
 void buf_consume(struct buf *b, size_t n)
 {
     ASSERT(n <= b->len);

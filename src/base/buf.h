@@ -44,6 +44,9 @@ int buf_append_str(struct buf *b, const char *s);
 int buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 
+/* Append `s` as a JSON string, quotes included. */
+int buf_append_json(struct buf *b, const char *s);
+
 /* Drop `n` bytes from the front. */
 void buf_consume(struct buf *b, size_t n);
 

@@ -62,21 +62,10 @@ static void json_sink(void *ctx, enum log_level level, const char *line)
     (void)ctx;
     buf_init(&b, BUF_UNLIMITED);
     print_time(when, sizeof(when));
-    (void)buf_printf(&b, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":\"", when,
+    (void)buf_printf(&b, "{\"time\":\"%s\",\"level\":\"%s\",\"msg\":", when,
                      log_level_name(level));
-    for (const char *p = line; *p != '\0'; p++) {
-        unsigned char c = (unsigned char)*p;
-
-        if (c == '"' || c == '\\') {
-            (void)buf_append_byte(&b, '\\');
-            (void)buf_append_byte(&b, c);
-        } else if (c < 0x20) {
-            (void)buf_printf(&b, "\\u%04x", c);
-        } else {
-            (void)buf_append_byte(&b, c);
-        }
-    }
-    (void)buf_append_str(&b, "\"}\n");
+    (void)buf_append_json(&b, line);
+    (void)buf_append_str(&b, "}\n");
     write_line(&b);
     buf_release(&b);
 }

@@ -12,26 +12,6 @@
 #define RAFTEXAMPLE_VERSION "unknown"
 #endif
 
-/* JSON text between quotes. URLs and reasons are ours and ASCII, so only what
- * would break the string is escaped. */
-static void put_string(struct buf *b, const char *s)
-{
-    (void)buf_append_byte(b, '"');
-    for (; *s != '\0'; s++) {
-        unsigned char c = (unsigned char)*s;
-
-        if (c == '"' || c == '\\') {
-            (void)buf_append_byte(b, '\\');
-            (void)buf_append_byte(b, c);
-        } else if (c < 0x20) {
-            (void)buf_printf(b, "\\u%04x", c);
-        } else {
-            (void)buf_append_byte(b, c);
-        }
-    }
-    (void)buf_append_byte(b, '"');
-}
-
 static const char *member_role(const struct conf_state *cs, uint64_t id)
 {
     if (id_list_contains(&cs->voters, id)) {
@@ -57,7 +37,7 @@ static void put_members(struct buf *b, const struct raftnode *rn,
         if (m.url == NULL) {
             (void)buf_append_str(b, "null");
         } else {
-            put_string(b, m.url);
+            (void)buf_append_json(b, m.url);
         }
         (void)buf_printf(b, ",\"role\":\"%s\"}", member_role(cs, m.id));
     }
@@ -133,7 +113,7 @@ static int put_health(struct buf *b, const struct raftnode *rn)
         return 200;
     }
     (void)buf_append_str(b, "{\"health\":\"false\",\"reason\":");
-    put_string(b, why);
+    (void)buf_append_json(b, why);
     (void)buf_append_str(b, "}\n");
     return 503;
 }

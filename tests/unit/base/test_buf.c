@@ -206,9 +206,24 @@ static void test_random_operations(void **state)
     buf_release(&b);
 }
 
+static void test_append_json_escapes(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, BUF_UNLIMITED);
+    assert_int_equal(buf_append_json(&b, "a\"b\\c\n\x01\xc3\xa9"), 0);
+    assert_string_equal(buf_cstr(&b), "\"a\\\"b\\\\c\\u000a\\u0001\xc3\xa9\"");
+    buf_release(&b);
+    buf_init(&b, 3);
+    assert_int_equal(buf_append_json(&b, "abc"), ERR_TOO_LARGE);
+    buf_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_append_json_escapes),
         cmocka_unit_test(test_empty),
         cmocka_unit_test(test_append_up_to_the_limit),
         cmocka_unit_test(test_limit_zero),
