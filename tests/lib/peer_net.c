@@ -2,16 +2,15 @@
 
 #include "tests/lib/peer_net.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "src/base/alloc.h"
 #include "tests/lib/entries.h"
+#include "tests/lib/http_fixture.h"
 #include "transport/peer.h"
 #include "transport/transport_internal.h"
 
@@ -346,46 +345,29 @@ void peer_net_skip(struct peer_net *net, uint64_t of, uint64_t ms)
 
 /* --- raw sockets --- */
 
-static struct sockaddr_in loopback(uint16_t port)
-{
-    return (struct sockaddr_in){
-        .sin_family = AF_INET,
-        .sin_port = htons(port),
-        .sin_addr = {htonl(INADDR_LOOPBACK)},
-    };
-}
-
 static void set_nonblocking(int fd)
 {
     assert_true(fd >= 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 }
 
-int raw_connect(uint16_t port)
+int peer_raw_connect(uint16_t port)
 {
-    struct sockaddr_in to = loopback(port);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = raw_dial(port);
 
-    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
     set_nonblocking(fd);
     return fd;
 }
 
-int raw_listen(uint16_t *port)
+int peer_raw_listen(uint16_t *port)
 {
-    struct sockaddr_in at = loopback(0);
-    socklen_t len = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = raw_listen(port);
 
-    assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
-    assert_int_equal(listen(fd, 16), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
     set_nonblocking(fd);
-    *port = ntohs(at.sin_port);
     return fd;
 }
 
-int raw_accept(struct peer_net *net, int listener)
+int peer_raw_accept(struct peer_net *net, int listener)
 {
     int fd = -1;
 
@@ -394,7 +376,7 @@ int raw_accept(struct peer_net *net, int listener)
     return fd;
 }
 
-void raw_write(struct peer_net *net, int fd, const void *data, size_t len)
+void peer_raw_write(struct peer_net *net, int fd, const void *data, size_t len)
 {
     const uint8_t *p = data;
 
@@ -412,12 +394,12 @@ void raw_write(struct peer_net *net, int fd, const void *data, size_t len)
     }
 }
 
-void raw_puts(struct peer_net *net, int fd, const char *text)
+void peer_raw_puts(struct peer_net *net, int fd, const char *text)
 {
-    raw_write(net, fd, text, strlen(text));
+    peer_raw_write(net, fd, text, strlen(text));
 }
 
-bool raw_read(int fd, struct buf *b)
+bool peer_raw_read(int fd, struct buf *b)
 {
     for (;;) {
         uint8_t *room = buf_reserve(b, 65536);
@@ -442,14 +424,14 @@ static bool contains(const struct buf *b, const char *text)
     return b->len > 0 && memmem(b->data, b->len, text, strlen(text)) != NULL;
 }
 
-void raw_read_until(struct peer_net *net, int fd, struct buf *b,
-                    const char *text)
+void peer_raw_read_until(struct peer_net *net, int fd, struct buf *b,
+                         const char *text)
 {
     bool open = true;
 
     while (open && (text == NULL || !contains(b, text))) {
         RUN_UNTIL(net, poll_in(fd));
-        open = raw_read(fd, b);
+        open = peer_raw_read(fd, b);
     }
     if (text != NULL && !contains(b, text)) {
         fail_msg("no \"%s\" in \"%s\"", text, buf_cstr(b));
@@ -465,11 +447,11 @@ int peer_net_open_stream(struct peer_net *net, uint64_t of, const char *kind,
                   "X-Etcd-Cluster-ID: 1000\r\nX-Raft-To: %d\r\n\r\n",
                   kind, (int)as, (int)of);
     struct buf in;
-    int fd = raw_connect(net->nodes[of - 1].port);
+    int fd = peer_raw_connect(net->nodes[of - 1].port);
 
     buf_init(&in, BUF_UNLIMITED);
-    raw_puts(net, fd, request);
-    raw_read_until(net, fd, &in, "\r\n\r\n");
+    peer_raw_puts(net, fd, request);
+    peer_raw_read_until(net, fd, &in, "\r\n\r\n");
     assert_memory_equal(in.data, "HTTP/1.1 200 OK\r\n", 17);
     buf_release(&in);
     xfree(request);

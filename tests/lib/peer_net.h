@@ -125,25 +125,25 @@ void peer_net_turn(struct peer_net *net);
 
 /* --- raw sockets --- */
 
-int raw_connect(uint16_t port);
-int raw_listen(uint16_t *port);
+int peer_raw_connect(uint16_t port);
+int peer_raw_listen(uint16_t *port);
 
 /* Open the stream `kind` of node `of` as its peer `as`; answered 200. */
 int peer_net_open_stream(struct peer_net *net, uint64_t of, const char *kind,
                          uint64_t as);
 
 /* Turn the loop until a connection comes in. */
-int raw_accept(struct peer_net *net, int listener);
+int peer_raw_accept(struct peer_net *net, int listener);
 
 /* Write all of it; the loop turns while the other end is slow. */
-void raw_write(struct peer_net *net, int fd, const void *data, size_t len);
-void raw_puts(struct peer_net *net, int fd, const char *text);
+void peer_raw_write(struct peer_net *net, int fd, const void *data, size_t len);
+void peer_raw_puts(struct peer_net *net, int fd, const char *text);
 
 /* Take what has arrived into `b`; false at the end of the stream. */
-bool raw_read(int fd, struct buf *b);
+bool peer_raw_read(int fd, struct buf *b);
 
 /* The bytes until `text` is in them, or until the end if it is NULL. */
-void raw_read_until(struct peer_net *net, int fd, struct buf *b,
-                    const char *text);
+void peer_raw_read_until(struct peer_net *net, int fd, struct buf *b,
+                         const char *text);
 
 #endif /* TESTS_LIB_PEER_NET_H */

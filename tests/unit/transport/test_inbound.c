@@ -81,9 +81,9 @@ static void ask(struct bytes request, bool is_head, struct answer *a)
 {
     *a = (struct answer){0};
     buf_init(&a->raw, BUF_UNLIMITED);
-    int fd = raw_connect(net.nodes[0].port);
-    raw_write(&net, fd, request.data, request.len);
-    raw_read_until(&net, fd, &a->raw, "\r\n\r\n");
+    int fd = peer_raw_connect(net.nodes[0].port);
+    peer_raw_write(&net, fd, request.data, request.len);
+    peer_raw_read_until(&net, fd, &a->raw, "\r\n\r\n");
 
     size_t head = (size_t)(strstr(buf_cstr(&a->raw), "\r\n\r\n") + 4 -
                            (const char *)a->raw.data);
@@ -94,7 +94,7 @@ static void ask(struct bytes request, bool is_head, struct answer *a)
     bool open = true;
     while (open && a->raw.len < head + want) {
         peer_net_turn(&net);
-        open = raw_read(fd, &a->raw);
+        open = peer_raw_read(fd, &a->raw);
     }
     a->raw.data[head - 2] = '\0';
     assert_memory_equal(a->raw.data, "HTTP/1.", 7);

@@ -83,7 +83,7 @@ static void test_pipeline_overflow(void **state)
 {
     (void)state;
     uint16_t port;
-    int listener = raw_listen(&port);
+    int listener = peer_raw_listen(&port);
 
     peer_net_start(&net, 1);
     node(2)->port = port;
@@ -112,7 +112,7 @@ static void test_snapshot_that_is_not_taken(void **state)
 {
     (void)state;
     uint16_t port;
-    int listener = raw_listen(&port);
+    int listener = peer_raw_listen(&port);
 
     peer_net_start(&net, 1);
     node(2)->port = port;

@@ -66,20 +66,20 @@ static void test_batch_is_one_chunk(void **state)
     peer_net_start(&net, 1);
     node(2)->port = 1; /* nobody there */
     peer_net_add(&net, 1, 2);
-    int fd = raw_connect(node(1)->port);
-    raw_puts(&net, fd, REQUEST);
-    raw_read_until(&net, fd, &in, "\r\n\r\n");
+    int fd = peer_raw_connect(node(1)->port);
+    peer_raw_puts(&net, fd, REQUEST);
+    peer_raw_read_until(&net, fd, &in, "\r\n\r\n");
     buf_reset(&in);
 
     for (uint64_t i = 0; i < 3; i++) {
         batch[i] = peer_append(1, 2, i + 1, 0);
     }
     peer_node_send(node(1), batch, 3);
-    raw_read_until(&net, fd, &in, "\r\n");
+    peer_raw_read_until(&net, fd, &in, "\r\n");
     size_t len = strtoul(buf_cstr(&in), NULL, 16);
     while (in.len < len + 6) {
         peer_net_turn(&net);
-        assert_true(raw_read(fd, &in));
+        assert_true(peer_raw_read(fd, &in));
     }
     const char *body = strstr(buf_cstr(&in), "\r\n") + 2;
     assert_int_equal(body[0], 2); /* a whole message, then two that go on */
@@ -167,15 +167,15 @@ static void fake_start(struct fake *f)
     uint16_t port;
 
     buf_init(&in, BUF_UNLIMITED);
-    f->listener = raw_listen(&port);
+    f->listener = peer_raw_listen(&port);
     peer_net_start(&net, 1);
     node(2)->port = port;
     peer_net_add(&net, 1, 2);
     for (int i = 0; i < STREAM_KINDS; i++) {
-        int fd = raw_accept(&net, f->listener);
+        int fd = peer_raw_accept(&net, f->listener);
 
         buf_reset(&in);
-        raw_read_until(&net, fd, &in, "\r\n\r\n");
+        peer_raw_read_until(&net, fd, &in, "\r\n\r\n");
         bool msgapp = strstr(buf_cstr(&in), "GET /raft/stream/msgapp/1 ");
         assert_true(msgapp ||
                     strstr(buf_cstr(&in), "GET /raft/stream/message/1 "));
@@ -199,7 +199,7 @@ static void expect_end(int fd)
     struct buf rest;
 
     buf_init(&rest, BUF_UNLIMITED);
-    raw_read_until(&net, fd, &rest, NULL);
+    peer_raw_read_until(&net, fd, &rest, NULL);
     buf_release(&rest);
 }
 
@@ -216,14 +216,14 @@ static void test_request_of_a_stream(void **state)
     };
     struct buf in;
     uint16_t port;
-    int listener = raw_listen(&port);
+    int listener = peer_raw_listen(&port);
 
     buf_init(&in, BUF_UNLIMITED);
     peer_net_start(&net, 1);
     node(2)->port = port;
     peer_net_add(&net, 1, 2);
-    int fd = raw_accept(&net, listener);
-    raw_read_until(&net, fd, &in, "\r\n\r\n");
+    int fd = peer_raw_accept(&net, listener);
+    peer_raw_read_until(&net, fd, &in, "\r\n\r\n");
     for (size_t i = 0; i < ARRAY_LEN(FIELDS); i++) {
         if (strstr(buf_cstr(&in), FIELDS[i]) == NULL) {
             fail_msg("no %s in %s", FIELDS[i], buf_cstr(&in));
@@ -259,7 +259,7 @@ static void test_bad_answers_to_a_dial(void **state)
         struct fake f;
 
         fake_start(&f);
-        raw_puts(&net, f.fds[STREAM_MESSAGE], CASES[i].answer);
+        peer_raw_puts(&net, f.fds[STREAM_MESSAGE], CASES[i].answer);
         expect_end(f.fds[STREAM_MESSAGE]);
         assert_true(peer_net_logged(&net, CASES[i].logged));
         assert_false(peer_net_reads(&net, 1, 2, STREAM_MESSAGE));
@@ -304,13 +304,14 @@ static void test_frames_on_a_stream(void **state)
 
         fake_start(&f);
         int fd = f.fds[STREAM_MESSAGE];
-        raw_puts(&net, fd, ANSWER_200);
-        raw_write(&net, fd, CHUNK_HEARTBEAT, sizeof(CHUNK_HEARTBEAT) - 1);
+        peer_raw_puts(&net, fd, ANSWER_200);
+        peer_raw_write(&net, fd, CHUNK_HEARTBEAT, sizeof(CHUNK_HEARTBEAT) - 1);
         RUN_UNTIL(&net, node(1)->n_got == got + 1);
         assert_true(peer_net_reads(&net, 1, 2, STREAM_MESSAGE));
-        raw_write(&net, fd, CASES[i].bytes, CASES[i].len);
+        peer_raw_write(&net, fd, CASES[i].bytes, CASES[i].len);
         if (CASES[i].lives) {
-            raw_write(&net, fd, CHUNK_HEARTBEAT, sizeof(CHUNK_HEARTBEAT) - 1);
+            peer_raw_write(&net, fd, CHUNK_HEARTBEAT,
+                           sizeof(CHUNK_HEARTBEAT) - 1);
             RUN_UNTIL(&net, node(1)->n_got == got + 2);
         } else {
             expect_end(fd);
@@ -328,10 +329,10 @@ static void test_silent_stream(void **state)
     struct fake f;
 
     fake_start(&f);
-    raw_puts(&net, f.fds[STREAM_MESSAGE], ANSWER_200);
+    peer_raw_puts(&net, f.fds[STREAM_MESSAGE], ANSWER_200);
     RUN_UNTIL(&net, peer_net_reads(&net, 1, 2, STREAM_MESSAGE));
     expect_end(f.fds[STREAM_MESSAGE]);
-    close(raw_accept(&net, f.listener));
+    close(peer_raw_accept(&net, f.listener));
     fake_stop(&f);
 }
 
@@ -348,15 +349,15 @@ static void test_replaced_stream(void **state)
     int older = peer_net_open_stream(&net, 1, "message", 2);
     int other = peer_net_open_stream(&net, 1, "msgapp", 2);
     int newer = peer_net_open_stream(&net, 1, "message", 2);
-    raw_read_until(&net, older, &in, NULL);
+    peer_raw_read_until(&net, older, &in, NULL);
     assert_int_equal(in.len, 5);
     assert_memory_equal(in.data, "0\r\n\r\n", 5);
 
     buf_reset(&in);
     peer_net_skip(&net, 1, LINK_HEARTBEAT_MS);
-    raw_read_until(&net, other, &in, "1\r\n");
+    peer_raw_read_until(&net, other, &in, "1\r\n");
     buf_reset(&in);
-    raw_read_until(&net, newer, &in, "\010\010");
+    peer_raw_read_until(&net, newer, &in, "\010\010");
     close(older);
     close(other);
     close(newer);
@@ -393,7 +394,7 @@ static void test_peer_that_never_reads(void **state)
     /* It reads again: what it gets is a stream without holes or breaks. */
     struct buf in;
     buf_init(&in, BUF_UNLIMITED);
-    RUN_UNTIL(&net, raw_read(fd, &in) &&
+    RUN_UNTIL(&net, peer_raw_read(fd, &in) &&
                         http_stream_queued(p->writers[STREAM_MSGAPP].x) == 0);
     size_t dropped = p->dropped_messages;
     peer_net_send(&net, 1, peer_append(1, 2, 1, MiB));

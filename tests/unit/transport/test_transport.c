@@ -347,12 +347,12 @@ static void test_garbage_on_the_port(void **state)
     peer_net_start_linked(&net, 2);
     for (size_t i = 0; i < ARRAY_LEN(GARBAGE); i++) {
         struct buf in;
-        int fd = raw_connect(node(1)->port);
+        int fd = peer_raw_connect(node(1)->port);
 
         buf_init(&in, BUF_UNLIMITED);
-        raw_puts(&net, fd, GARBAGE[i]);
-        raw_read_until(&net, fd, &in, "HTTP/1.1 ");
-        raw_read_until(&net, fd, &in, NULL);
+        peer_raw_puts(&net, fd, GARBAGE[i]);
+        peer_raw_read_until(&net, fd, &in, "HTTP/1.1 ");
+        peer_raw_read_until(&net, fd, &in, NULL);
         assert_int_equal(in.data[9], i == 1 ? in.data[9] : '4');
         close(fd);
         buf_release(&in);
