@@ -337,6 +337,22 @@ bool raft_past_election_timeout(const struct raft *r)
     return r->election_elapsed >= r->randomized_election_timeout;
 }
 
+bool raft_may_warn(struct raft *r)
+{
+    if (r->quiet_ticks > 0 || !log_enabled(r->lg, LOG_WARN)) {
+        return false;
+    }
+    r->quiet_ticks = r->election_timeout;
+    return true;
+}
+
+static void count_quiet_tick(struct raft *r)
+{
+    if (r->quiet_ticks > 0) {
+        r->quiet_ticks--;
+    }
+}
+
 /* Step a message that only ever comes from within. */
 static void step_local(struct raft *r, enum raft_message_type type)
 {
@@ -350,6 +366,7 @@ static void step_local(struct raft *r, enum raft_message_type type)
 void raft_tick_election(struct raft *r)
 {
     ASSERT(r->role != RAFT_LEADER);
+    count_quiet_tick(r);
     if (r->election_elapsed < INT32_MAX) { /* it may count without bound */
         r->election_elapsed++;
     }
@@ -364,6 +381,7 @@ void raft_tick_election(struct raft *r)
 void raft_tick_heartbeat(struct raft *r)
 {
     ASSERT(r->role == RAFT_LEADER);
+    count_quiet_tick(r);
     r->heartbeat_elapsed++;
     r->election_elapsed++;
     if (r->election_elapsed >= r->election_timeout) {
@@ -643,10 +661,10 @@ static bool wants_snapshot(struct raft *r, const struct raft_snapshot *s)
         return false;
     }
     if (!is_in_snapshot(r, s)) {
-        log_warn(r->lg,
-                 "%" PRIx64 " ignores snapshot index %" PRIu64
-                 ", it is no member there",
-                 r->id, s->index);
+        warn_limited(r,
+                     "%" PRIx64 " ignores snapshot index %" PRIu64
+                     ", it is no member there",
+                     r->id, s->index);
         return false;
     }
     if (raft_log_match_term(&r->log, id)) {
@@ -667,8 +685,8 @@ bool raft_restore(struct raft *r, struct raft_snapshot *s)
     }
     /* Before anything changes, as it comes from a peer [raft-core PF-44]. */
     if (restore_config(r, &s->conf_state, s->index, &members, &em) < 0) {
-        log_warn(r->lg, "%" PRIx64 " refuses snapshot index %" PRIu64 ": %s",
-                 r->id, s->index, em.text);
+        warn_limited(r, "%" PRIx64 " refuses snapshot index %" PRIu64 ": %s",
+                     r->id, s->index, em.text);
         return false;
     }
     raft_log_restore(&r->log, s);

@@ -107,6 +107,7 @@ struct raft {
     int election_elapsed;
     int heartbeat_elapsed; /* leader only */
     int randomized_election_timeout;
+    int quiet_ticks; /* until the next line about a peer's mistake */
 
     /* Configuration; never changes. */
     int election_timeout;
@@ -169,6 +170,12 @@ bool raft_restore(struct raft *r, struct raft_snapshot *s);
 /* Apply `cc`; a change that the members do not allow is fatal. */
 void raft_apply_conf_change(struct raft *r, const struct conf_change_v2 *cc);
 void raft_abort_leader_transfer(struct raft *r);
+
+/* Whether a warning about what a peer does may be written now: one in an
+ * election timeout, as a broken peer repeats itself. */
+bool raft_may_warn(struct raft *r);
+#define warn_limited(r, ...)                                                   \
+    (raft_may_warn(r) ? log_at((r)->lg, LOG_WARN, __VA_ARGS__) : (void)0)
 
 /* Assert the invariants between the parts of `r`. */
 void raft_check(const struct raft *r);

@@ -317,8 +317,8 @@ int rawnode_step(struct rawnode *rn, const struct raft_message *m)
         return ERR_STEP_PEER_NOT_FOUND; /* [raft-core RN-6] */
     }
     if (!is_plausible(r, m)) {
-        log_warn(r->lg, "implausible %s from %" PRIx64 " at term %" PRIu64,
-                 raft_message_type_name(m->type), m->from, m->term);
+        warn_limited(r, "implausible %s from %" PRIx64 " at term %" PRIu64,
+                     raft_message_type_name(m->type), m->from, m->term);
         return 0;
     }
     if (m->type != RAFT_MSG_PROP) {

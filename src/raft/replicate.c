@@ -363,10 +363,10 @@ bool raft_append_entry(struct raft *r, struct raft_entry *const *entries,
     ASSERT(n > 0);
     ASSERT(r->batch.len == 0);
     if (!increase_uncommitted_size(r, raft_payloads_size(entries, n))) {
-        log_warn(r->lg,
-                 "%" PRIx64 " refuses proposals, %" PRIu64
-                 " bytes are uncommitted",
-                 r->id, r->uncommitted_size);
+        warn_limited(r,
+                     "%" PRIx64 " refuses proposals, %" PRIu64
+                     " bytes are uncommitted",
+                     r->id, r->uncommitted_size);
         return false;
     }
     for (size_t i = 0; i < n; i++) {

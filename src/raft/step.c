@@ -113,8 +113,8 @@ static void handle_vote_request(struct raft *r, const struct raft_message *m)
     bool granted;
 
     if (m->term == 0) {
-        log_warn(r->lg, "%s of %" PRIx64 " without a term",
-                 raft_message_type_name(m->type), m->from);
+        warn_limited(r, "%s of %" PRIx64 " without a term",
+                     raft_message_type_name(m->type), m->from);
         return; /* [raft-core PF-44] */
     }
     ASSERT(m->term >= r->term);
@@ -267,8 +267,8 @@ void raft_handle_append_entries(struct raft *r, const struct raft_message *m)
     uint64_t last_new;
 
     if (!log_slice_is_valid(&s)) {
-        log_warn(r->lg, "malformed MsgApp of %" PRIx64 " at index %" PRIu64,
-                 m->from, m->index);
+        warn_limited(r, "malformed MsgApp of %" PRIx64 " at index %" PRIu64,
+                     m->from, m->index);
         return; /* [raft-core PF-44] */
     }
     if (m->index < r->log.committed) {
@@ -373,7 +373,7 @@ static void follower_read_index_resp(struct raft *r,
                                      const struct raft_message *m)
 {
     if (m->entries.len != 1) {
-        log_error(r->lg, "malformed MsgReadIndexResp of %" PRIx64, m->from);
+        warn_limited(r, "malformed MsgReadIndexResp of %" PRIx64, m->from);
         return;
     }
     raft_push_read_state(r, m->index, raft_entry_data(m->entries.items[0]));

@@ -18,7 +18,7 @@ void raft_push_read_state(struct raft *r, uint64_t index, struct bytes ctx)
     struct read_state *rs;
 
     if (ctx.len > RAFT_CONTEXT_MAX) {
-        log_warn(r->lg, "read answer with a context of %zu bytes", ctx.len);
+        warn_limited(r, "read answer with a context of %zu bytes", ctx.len);
         return;
     }
     if (r->n_read_states == r->read_states_cap) {
@@ -85,7 +85,7 @@ static void leader_read_index(struct raft *r, const struct raft_message *m)
     size_t waiting = r->pending_reads.len + read_only_pending(&r->read_only);
 
     if (m->entries.len != 1 || m->entries.items[0]->len > RAFT_CONTEXT_MAX) {
-        log_warn(r->lg, "malformed MsgReadIndex of %" PRIx64, m->from);
+        warn_limited(r, "malformed MsgReadIndex of %" PRIx64, m->from);
         return;
     }
     if (waiting >= PENDING_READS_MAX) {
@@ -225,7 +225,7 @@ static bool append_proposal(struct raft *r, const struct raft_entries *v)
     }
     if (screen_conf_changes(r, v, &screened) < 0) {
         /* Only a broken peer proposes such a thing [raft-core PF-44]. */
-        log_warn(r->lg, "proposed configuration change does not decode");
+        warn_limited(r, "proposed configuration change does not decode");
     } else {
         appended = raft_append_entry(r, screened.items, screened.len);
     }
@@ -360,10 +360,11 @@ static void leader_append_resp(struct raft *r, const struct raft_message *m,
                                struct progress *pr)
 {
     if (m->index > raft_log_last_index(&r->log)) {
-        log_warn(r->lg,
-                 "%" PRIx64 " answers for index %" PRIu64 ", which does not "
-                 "exist",
-                 m->from, m->index);
+        warn_limited(r,
+                     "%" PRIx64 " answers for index %" PRIu64
+                     ", which does not "
+                     "exist",
+                     m->from, m->index);
         return; /* nobody can in this term [raft-core PF-44] */
     }
     pr->recent_active = true;
@@ -389,7 +390,7 @@ static void leader_heartbeat_resp(struct raft *r, const struct raft_message *m,
         return;
     }
     if (!read_only_recv_ack(&r->read_only, m->from, raft_message_context(m))) {
-        log_warn(r->lg, "%" PRIx64 " acknowledges no read position", m->from);
+        warn_limited(r, "%" PRIx64 " acknowledges no read position", m->from);
         return;
     }
     raft_answer_confirmed_reads(r);

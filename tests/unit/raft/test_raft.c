@@ -505,6 +505,21 @@ static void test_short_heartbeat_context_is_ignored(void **state)
     node_free(n);
 }
 
+/* One line in an election timeout, however often a peer errs. */
+static void test_warnings_about_peers_are_limited(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3), .election = 5);
+
+    (void)state;
+    assert_true(raft_may_warn(&n->r));
+    for (int i = 0; i < n->r.election_timeout; i++) {
+        assert_false(raft_may_warn(&n->r));
+        n->r.tick(&n->r);
+    }
+    assert_true(raft_may_warn(&n->r));
+    node_free(n);
+}
+
 static void test_undecodable_conf_change_is_refused(void **state)
 {
     const uint64_t types[] = {RAFT_ENTRY_CONF_CHANGE,
@@ -593,6 +608,7 @@ int main(void)
         cmocka_unit_test(test_send_rules),
         cmocka_unit_test(test_become_pre_candidate_keeps_timers),
         cmocka_unit_test(test_role_change_forgets_what_only_a_leader_has),
+        cmocka_unit_test(test_warnings_about_peers_are_limited),
     };
 
     return cmocka_run_group_tests_name("raft", tests, NULL, NULL);
