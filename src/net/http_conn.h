@@ -34,7 +34,8 @@ struct http_listener; /* opaque */
 struct http_exchange; /* opaque */
 struct http_client;   /* opaque: one dialed connection */
 
-/* `loop` and `lg` are borrowed and outlive it. */
+/* `loop` and `lg` are borrowed and outlive it. The process must ignore SIGPIPE:
+ * libuv's writes raise it. */
 struct http_net *http_net_new(uv_loop_t *loop, const struct logger *lg);
 
 /* Write what was answered since the last call. Call it once per loop turn,
@@ -75,8 +76,8 @@ struct bytes http_head_field(const struct http_head *h, const char *name);
 /* --- server --- */
 
 struct http_server_ops {
-    /* The header block is complete. Answer at once (the body is then not
-     * read and the connection closes if there is one), or call
+    /* The header block is complete. Answer at once, also by a stream (the body
+     * is then not read and the connection closes if there is one), or call
      * http_accept_body, or do nothing where no body is expected. */
     void (*on_request)(void *ctx, struct http_exchange *x,
                        const struct http_head *head);

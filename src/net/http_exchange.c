@@ -319,6 +319,9 @@ void http_stream_begin(struct http_exchange *x, int status, const char *fields)
     if (sc->c.state != HTTP_CONN_OPEN) {
         return;
     }
+    if (sc->current == x) {
+        sc->current = NULL; /* a body is not read, and not judged */
+    }
     server_conn_take_no_more(sc);
 
     struct buf *out = begin_output(x);

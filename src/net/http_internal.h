@@ -169,7 +169,4 @@ void http_conn_close(struct http_conn *c);
 
 const char *http_conn_peer(struct http_conn *c);
 
-/* Compare a header name, any case. */
-bool http_name_is(struct bytes name, const char *expected);
-
 #endif /* SRC_NET_HTTP_INTERNAL_H */

@@ -43,6 +43,8 @@ static void on_request(void *ctx, struct http_exchange *x,
                    (const char *)h->target.data);
     if (s->early) {
         site_answer(s, x, "early");
+    } else if (s->stream) {
+        http_stream_begin(x, 200, NULL);
     } else if (!s->refuse_body) {
         http_accept_body(x, HTTP_CASE_LIMIT);
     }

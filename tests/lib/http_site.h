@@ -21,6 +21,7 @@ struct site {
     uint16_t port;
     bool hold;           /* keep exchanges instead of answering them */
     bool early;          /* answer in on_request */
+    bool stream;         /* begin a stream in on_request */
     bool refuse_body;    /* neither answer nor accept in on_request */
     size_t answer_bytes; /* of the body; 0: "METHOD TARGET LENGTH" */
     bool ask_room;       /* before each answer */

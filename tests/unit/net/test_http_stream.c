@@ -45,6 +45,44 @@ static void test_stream(void **state)
     assert_int_equal(s.n_aborted, 0);
 }
 
+/* A stream that begins before the request's body: the body is not looked at,
+ * whatever it is. */
+static void test_stream_begun_before_a_body(void **state)
+{
+    (void)state;
+    static const char *const requests[] = {
+        NEXT,
+        "GET / HTTP/1.1\r\n" H "Content-Length: 9\r\n" E "abc",
+        "GET / HTTP/1.1\r\n" H "Content-Length: 99999999999\r\n" E,
+        "GET / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n" E "zzz",
+        "GET / HTTP/1.1\r\n" H "Expect: 100-continue\r\n"
+        "Content-Length: 9\r\n" E,
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+        struct site s;
+        struct buf got;
+
+        site_open(&s);
+        s.stream = true;
+        buf_init(&got, BUF_UNLIMITED);
+        int fd = raw_dial(s.port);
+        raw_send_str(&s.f, fd, requests[i]);
+        raw_read_until(&s.f, fd, &got, "\r\n\r\n");
+        assert_int_equal(
+            http_stream_write(s.last, (struct bytes){(uint8_t *)"a", 1}, 100),
+            0);
+        http_stream_end(s.last, 60000);
+        assert_true(raw_read_all(&s.f, fd, &got));
+        assert_string_equal(strstr(buf_cstr(&got), "\r\n\r\n"),
+                            "\r\n\r\n1\r\na\r\n0\r\n\r\n");
+        assert_int_equal(s.n_aborted, 0);
+        (void)close(fd);
+        buf_release(&got);
+        site_close(&s);
+    }
+}
+
 static void test_stream_is_bounded(void **state)
 {
     (void)state;
@@ -151,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stream),
+        cmocka_unit_test(test_stream_begun_before_a_body),
         cmocka_unit_test(test_stream_is_bounded),
         cmocka_unit_test(test_stream_aborts_when_the_client_closes),
         cmocka_unit_test(test_stream_end_does_not_wait_for_ever),
