@@ -605,6 +605,7 @@ static void free_all(struct server *s)
         s->status = 1;
     }
     http_net_free(s->net);
+    (void)uv_run(&s->loop, UV_RUN_DEFAULT); /* its own handles close */
     while ((it = list_pop_front(&s->free_bridges)) != NULL) {
         xfree(container_of(it, struct bridge, free_link));
     }
