@@ -256,11 +256,19 @@ void requests_finish_reads(struct raftnode *rn)
 
 void raftnode_drain(struct raftnode *rn)
 {
+    struct list all;
+    struct list *it;
+
     rn->draining = true;
-    list_for_each_safe (it, &rn->due) {
+    /* Always the first of a list: a callback may cancel any other request. */
+    list_init(&all);
+    list_splice(&all, &rn->due);
+    while ((it = list_pop_front(&all)) != NULL) {
         struct request *req = container_of(it, struct request, due_link);
 
-        if (req->stage != REQUEST_PROPOSED) {
+        if (req->stage == REQUEST_PROPOSED) {
+            list_push_back(&rn->due, it);
+        } else {
             raftnode_finish(rn, req, ERR_STOPPED, (struct bytes){0});
         }
     }
