@@ -330,28 +330,38 @@ bool wal_reaches_beginning(const struct wal *w)
     return w->found.replay.base.index == 0;
 }
 
-/* Cut away what is torn, and reserve the segment's space again. */
-static int mend(struct wal *w, struct segment_reader *r)
+/* One line for the operator about what is to be mended in `path`. */
+static void log_mending(const struct wal *w, const char *path, bool shorter)
 {
     const struct recovery *f = &w->found;
-    bool shorter = w->tail_size < w->segment_bytes;
-    struct segment_name name = w->segments.items[w->segments.len - 1];
-    int rc;
 
     if (shorter && (f->torn || w->tail_size == w->tail_offset)) {
         /* No crash makes a file shorter, so entries may be missing that were
          * acknowledged. Other nodes have them; the leader will tell. */
         log_error(w->lg,
-                  "%s: segment %" PRIu64 " is shorter than it was made: "
-                  "%" PRIu64 " of %" PRIu64 " bytes",
-                  w->dir, name.seq, w->tail_size, w->segment_bytes);
+                  "%s is shorter than it was made: %" PRIu64 " of %" PRIu64
+                  " bytes",
+                  path, w->tail_size, w->segment_bytes);
     }
     if (f->torn) {
         log_at(w->lg, shorter ? LOG_ERROR : LOG_WARN,
-               "%s: cut a torn group in segment %" PRIu64 " at offset "
-               "%" PRIu64 ": %s; %" PRIu64 " bytes, %" PRIu64 " records",
-               w->dir, name.seq, w->tail_offset, f->why, f->torn_bytes,
-               f->torn_records);
+               "%s: cut a torn group at offset %" PRIu64 ": %s; %" PRIu64
+               " bytes, %" PRIu64 " records",
+               path, w->tail_offset, f->why, f->torn_bytes, f->torn_records);
+    }
+}
+
+/* Cut away what is torn, and reserve the segment's space again. */
+static int mend(struct wal *w, struct segment_reader *r)
+{
+    bool shorter = w->tail_size < w->segment_bytes;
+    struct segment_name name = w->segments.items[w->segments.len - 1];
+    char *path = segment_path(w->dir, name);
+    int rc;
+
+    log_mending(w, path, shorter);
+    xfree(path);
+    if (w->found.torn) {
         rc = repair_cut(w->fs, w->dir, name, r, w->tail_offset,
                         w->segment_bytes, &w->error);
         w->tail_size = max_u64(w->tail_offset, w->segment_bytes);
