@@ -2,14 +2,11 @@
  * members wait for each other, and a node whose disk lost data notices. Method:
  * messages stepped by hand into nodes of a cluster in one process. */
 
-#include "src/base/alloc.h"
 #include "src/base/bounds.h"
-#include "src/base/buf.h"
-#include "src/kv/command.h"
 #include "src/kv/kvstore.h"
 #include "src/server/raftnode_internal.h"
 #include "tests/lib/cmocka.h"
-#include "tests/lib/sim_cluster.h"
+#include "tests/lib/sim_feed.h"
 
 static struct sim_cluster cluster;
 
@@ -20,60 +17,22 @@ static struct sim_cluster *begin(const struct sim_options *o)
     return &cluster;
 }
 
-static struct sim_cluster *alone(void)
-{
-    struct sim_cluster *c = begin(&(struct sim_options){.n = 1, .seed = 1});
-
-    assert_int_equal(sim_elect(c), 1);
-    return c;
-}
-
-static struct bytes text(const char *s)
-{
-    return (struct bytes){(const uint8_t *)s, strlen(s)};
-}
-
 static uint64_t other_than(uint64_t id)
 {
     return id == 1 ? 2 : 1;
 }
 
-static void expect_running(const struct raftnode *node)
-{
-    const char *why;
-
-    if (raftnode_condition(node, &why) != RAFTNODE_RUNNING) {
-        fail_msg("stopped: %s", why);
-    }
-}
-
 /* --- entries --- */
-
-static struct raft_entry *put_entry(const char *key, const char *value)
-{
-    struct kv_command cmd = {text(key), text(value), 0};
-    struct raft_entry *e =
-        raft_entry_alloc(RAFT_ENTRY_NORMAL, kv_command_size(&cmd));
-
-    (void)kv_command_encode(&cmd, e->data);
-    return e;
-}
 
 static struct raft_entry *change_entry(uint64_t type, uint64_t id,
                                        const char *url)
 {
     struct conf_change cc = {.type = type, .node_id = id};
-    struct raft_entry *e;
-    struct buf b;
 
     if (url != NULL) {
-        cc.context = text(url);
+        cc.context = sim_text(url);
     }
-    buf_init(&b, BUF_UNLIMITED);
-    assert_int_equal(conf_change_encode(&cc, &b), 0);
-    e = raft_entry_new(RAFT_ENTRY_CONF_CHANGE, buf_bytes(&b));
-    buf_release(&b);
-    return e;
+    return sim_change_entry(&cc);
 }
 
 /* A proposal as `from` forwards it; the entries are taken over. */
@@ -130,21 +89,23 @@ static void test_proposal_that_cannot_be_applied_is_refused(void **state)
         const char *name;
         struct raft_entry *e;
     } cases[] = {
-        {"command", raft_entry_new(RAFT_ENTRY_NORMAL, text("junk"))},
-        {"type", raft_entry_new(9, text(""))},
-        {"change", raft_entry_new(RAFT_ENTRY_CONF_CHANGE, text("\xff"))},
-        {"change v2", raft_entry_new(RAFT_ENTRY_CONF_CHANGE_V2, text("\xff"))},
+        {"command", raft_entry_new(RAFT_ENTRY_NORMAL, sim_text("junk"))},
+        {"type", raft_entry_new(9, sim_text(""))},
+        {"change", raft_entry_new(RAFT_ENTRY_CONF_CHANGE, sim_text("\xff"))},
+        {"change v2",
+         raft_entry_new(RAFT_ENTRY_CONF_CHANGE_V2, sim_text("\xff"))},
         {"url", change_entry(CONF_CHANGE_ADD_NODE, 4, "junk")},
         {"kind of change", change_entry(9, 4, NULL)},
     };
-    struct sim_cluster *c = alone();
+    struct sim_cluster *c = sim_alone(&cluster);
     struct raftnode *node = c->nodes[1].node;
     uint64_t last = last_index(node);
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         /* What comes with it is refused as well: all or none. */
-        struct raft_entry *entries[] = {put_entry("/a", "1"), cases[i].e};
+        struct raft_entry *entries[] = {sim_put_entry("/a", "1", 0),
+                                        cases[i].e};
 
         print_message("  %s\n", cases[i].name);
         c->nodes[1].last_error[0] = '\0';
@@ -155,16 +116,16 @@ static void test_proposal_that_cannot_be_applied_is_refused(void **state)
         sim_settle(c);
         assert_int_equal(last_index(node), last);
     }
-    expect_running(node);
+    sim_expect_running(c, 1);
     sim_cluster_release(c);
 }
 
 static void test_sound_proposal_is_taken(void **state)
 {
-    struct sim_cluster *c = alone();
+    struct sim_cluster *c = sim_alone(&cluster);
     struct raftnode *node = c->nodes[1].node;
     struct raft_entry *entries[] = {
-        put_entry("/a", "1"),
+        sim_put_entry("/a", "1", 0),
         raft_entry_new(RAFT_ENTRY_NORMAL, (struct bytes){0}),
         change_entry(CONF_CHANGE_ADD_LEARNER_NODE, 4, "http://10.9.9.4:1"),
     };
@@ -177,37 +138,11 @@ static void test_sound_proposal_is_taken(void **state)
                         "http://10.9.9.4:1");
     /* Without entries there is nothing to do, and nothing wrong. */
     assert_int_equal(step_proposal(node, 2, NULL, 0), 0);
-    expect_running(node);
+    sim_expect_running(c, 1);
     sim_cluster_release(c);
 }
 
 /* --- snapshots at the door --- */
-
-static struct raft_snapshot *make_snapshot(const char *image)
-{
-    struct raft_snapshot *snap = raft_snapshot_new();
-
-    snap->index = 50;
-    snap->term = 4;
-    snap->data = xmemdup(image, strlen(image));
-    snap->len = strlen(image);
-    for (uint64_t id = 1; id <= 3; id++) {
-        id_list_push(&snap->conf_state.voters, id);
-    }
-    return snap;
-}
-
-/* `snap` is taken over. */
-static int step_snapshot(struct raftnode *node, struct raft_snapshot *snap)
-{
-    struct raft_message m = {
-        .type = RAFT_MSG_SNAP, .to = 1, .from = 2, .term = 5, .snapshot = snap};
-    int rc = raftnode_step(node, &m);
-
-    raft_message_release(&m);
-    raftnode_process(node);
-    return rc;
-}
 
 static void test_snapshot_with_bad_content_is_refused(void **state)
 {
@@ -222,17 +157,19 @@ static void test_snapshot_with_bad_content_is_refused(void **state)
     applied = node->applied;
     for (size_t i = 0; i < ARRAY_LEN(images); i++) {
         c->nodes[1].last_error[0] = '\0';
-        assert_int_equal(step_snapshot(node, make_snapshot(images[i])),
-                         ERR_REFUSED);
+        assert_int_equal(
+            sim_feed_snapshot(c, sim_snapshot(50, 4, images[i], 3)),
+            ERR_REFUSED);
         assert_non_null(
             strstr(c->nodes[1].last_error, "snapshot of member 2 refused"));
     }
-    assert_int_equal(step_snapshot(node, NULL), ERR_REFUSED);
-    expect_running(node);
+    assert_int_equal(sim_feed_snapshot(c, NULL), ERR_REFUSED);
+    sim_expect_running(c, 1);
     assert_int_equal(node->applied, applied);
     assert_int_equal(kvstore_n_members(node->store), 3);
     /* A sound one is taken after all that. */
-    assert_int_equal(step_snapshot(node, make_snapshot("{\"/a\":\"1\"}")), 0);
+    assert_int_equal(
+        sim_feed_snapshot(c, sim_snapshot(50, 4, "{\"/a\":\"1\"}", 3)), 0);
     assert_int_equal(node->applied, 50);
     assert_int_equal(kvstore_len(node->store), 1);
     sim_cluster_release(c);
@@ -243,7 +180,7 @@ static void test_snapshot_with_impossible_members_is_ignored(void **state)
 {
     struct sim_cluster *c = begin(&(struct sim_options){.n = 3, .seed = 7});
     struct raftnode *node = c->nodes[1].node;
-    struct raft_snapshot *snap = make_snapshot("{}");
+    struct raft_snapshot *snap = sim_snapshot(50, 4, "{}", 3);
     uint64_t applied;
 
     (void)state;
@@ -252,11 +189,11 @@ static void test_snapshot_with_impossible_members_is_ignored(void **state)
     for (uint64_t id = 1; id <= 3; id++) {
         id_list_push(&snap->conf_state.learners, id);
     }
-    assert_int_equal(step_snapshot(node, snap), 0);
-    snap = make_snapshot("{}");
+    assert_int_equal(sim_feed_snapshot(c, snap), 0);
+    snap = sim_snapshot(50, 4, "{}", 3);
     snap->conf_state.voters.ids[0] = 7; /* without this node */
-    assert_int_equal(step_snapshot(node, snap), 0);
-    expect_running(node);
+    assert_int_equal(sim_feed_snapshot(c, snap), 0);
+    sim_expect_running(c, 1);
     assert_int_equal(node->applied, applied);
     sim_cluster_release(c);
 }
@@ -290,7 +227,7 @@ static void test_heartbeat_beyond_the_log_stops_the_node(void **state)
     /* From the past: the entries may have been overwritten since. */
     assert_int_equal(step_heartbeat(node, 4, last + 1), 0);
     raftnode_process(node);
-    expect_running(node);
+    sim_expect_running(c, 1);
     assert_int_equal(step_heartbeat(node, 5, last + 7), ERR_STOPPED);
     assert_int_equal(raftnode_condition(node, &why), RAFTNODE_FAILED);
     (void)snprintf(want, sizeof(want),
@@ -319,13 +256,13 @@ static void test_entries_not_yet_written_are_not_lost(void **state)
     m.index = last_index(node);
     m.log_term = 1;
     m.commit = m.index;
-    raft_entries_take(&m.entries, put_entry("/a", "1"));
+    raft_entries_take(&m.entries, sim_put_entry("/a", "1", 0));
     m.entries.items[0]->term = 5;
     m.entries.items[0]->index = m.index + 1;
     assert_int_equal(raftnode_step(node, &m), 0);
     assert_true(memory_storage_last_index(&node->log) == m.index);
     assert_int_equal(step_heartbeat(node, 5, m.index + 1), 0);
-    expect_running(node);
+    sim_expect_running(c, 1);
     raft_message_release(&m);
     sim_settle(c);
     assert_int_equal(kvstore_len(node->store), 1);
@@ -340,7 +277,7 @@ static void test_forwarded_changes_are_made_one_by_one(void **state)
     uint64_t leader = sim_elect(c);
     struct raftnode *node = c->nodes[leader].node;
     uint64_t last;
-    struct raft_entry *put = put_entry("/a", "1");
+    struct raft_entry *put = sim_put_entry("/a", "1", 0);
 
     (void)state;
     sim_settle(c);
@@ -435,7 +372,7 @@ static void lose_leadership(bool next_is_known)
     assert_int_equal(node->n_parked, 0);
     assert_false(kvstore_has_member(node->store, 4));
     assert_int_equal(kvstore_has_member(node->store, 5), next_is_known);
-    expect_running(node);
+    sim_expect_running(c, old);
     sim_cluster_release(c);
 }
 
@@ -578,7 +515,7 @@ static void test_useless_input_does_no_harm(void **state)
         }
     }
     sim_run(c, 30);
-    expect_running(node);
+    sim_expect_running(c, 1);
     assert_int_equal(sim_elect(c), leader);
     assert_int_equal(sim_put_now(c, 1, "/a", "1"), 0);
     sim_cluster_release(c);
