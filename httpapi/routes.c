@@ -147,7 +147,7 @@ struct route route_request(const struct http_head *h, size_t max_value_size)
         };
     }
     if (method_is(h, "POST")) {
-        return member_route(h, ROUTE_ADD_MEMBER, MEMBER_URL_MAX);
+        return member_route(h, ROUTE_ADD_MEMBER, MEMBER_BODY_MAX);
     }
     if (method_is(h, "DELETE")) {
         return member_route(h, ROUTE_REMOVE_MEMBER, max_value_size);

@@ -36,7 +36,8 @@
 #define VALUE_SIZE_DEFAULT     (1536 * KiB)
 #define VALUE_SIZE_LIMIT       (64 * MiB) /* largest --max-value-size */
 #define KEY_SIZE_MAX           HTTP_REQUEST_LINE_MAX
-#define MEMBER_URL_MAX         1024 /* bytes of a POST body that is a URL */
+#define MEMBER_URL_MAX         1024       /* bytes of a member's URL */
+#define MEMBER_BODY_MAX        (64 * KiB) /* a URL and white space around it */
 #define CLIENT_CONNS_MAX       16384
 #define FD_RESERVE             64 /* descriptors kept for files and peers */
 

@@ -45,7 +45,7 @@ static void test_methods(void **state)
         {"PUT", "/a", ROUTE_PUT, false, 0, MAX_VALUE},
         {"GET", "/a", ROUTE_GET, false, 0, MAX_VALUE},
         {"HEAD", "/a", ROUTE_GET, true, 0, MAX_VALUE},
-        {"POST", "/4", ROUTE_ADD_MEMBER, false, 4, MEMBER_URL_MAX},
+        {"POST", "/4", ROUTE_ADD_MEMBER, false, 4, MEMBER_BODY_MAX},
         {"DELETE", "/4", ROUTE_REMOVE_MEMBER, false, 4, MAX_VALUE},
         {"PUT", "/", ROUTE_PUT, false, 0, MAX_VALUE},
         {"GET", "/../?x%00", ROUTE_GET, false, 0, MAX_VALUE},
