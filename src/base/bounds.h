@@ -28,11 +28,12 @@
 #define HTTP_IDLE_TIMEOUT_MS   300000
 #define HTTP_WRITE_TIMEOUT_MS  30000 /* without a byte taken by the client */
 #define HTTP_LINGER_MS         2000  /* for the other end to close after us */
-#define HTTP_READ_CHUNK        (64 * KiB) /* one read of a socket */
-#define HTTP_BACKLOG           1024       /* connections not yet accepted */
-#define HTTP_POOL_BUFS         64         /* idle buffers kept for reuse */
-#define HTTP_POOL_BUF_MAX      (64 * KiB) /* larger ones are freed */
-#define HTTP_POOL_EXCHANGES    1024       /* idle exchanges kept for reuse */
+#define HTTP_READ_CHUNK        (64 * KiB)  /* one read of a socket */
+#define HTTP_BACKLOG           1024        /* connections not yet accepted */
+#define HTTP_POOL_BUFS         64          /* idle buffers kept for reuse */
+#define HTTP_POOL_BUF_MAX      (64 * KiB)  /* larger ones are freed */
+#define HTTP_POOL_EXCHANGES    1024        /* idle exchanges kept for reuse */
+#define HTTP_BODIES_MAX        (256 * MiB) /* being read, all clients together */
 #define VALUE_SIZE_DEFAULT     (1536 * KiB)
 #define VALUE_SIZE_LIMIT       (64 * MiB) /* largest --max-value-size */
 #define KEY_SIZE_MAX           HTTP_REQUEST_LINE_MAX
@@ -40,6 +41,9 @@
 #define MEMBER_BODY_MAX        (64 * KiB) /* a URL and white space around it */
 #define CLIENT_CONNS_MAX       16384
 #define FD_RESERVE             64 /* descriptors kept for files and peers */
+
+static_assert(HTTP_BODIES_MAX >= 2 * VALUE_SIZE_LIMIT,
+              "the largest value can be taken while another one is");
 
 /* --- one log entry --- */
 /* Key, value and what gob adds around them. */

@@ -101,6 +101,9 @@ struct http_listener_options {
     size_t
         conns_max; /* more wait in the kernel's queue; logged once per 10 s */
     /* Limits of time; 0: none. */
+    /* Bytes of bodies that are still being read, over all connections; a
+     * request beyond is answered 503. 0: no bound. */
+    size_t bodies_max;
     uint64_t header_timeout_ms; /* from the first byte of a request */
     uint64_t body_timeout_ms;   /* from the end of the header */
     uint64_t idle_timeout_ms;   /* between requests */

@@ -99,6 +99,8 @@ static void refuse(struct http_exchange *x, int status, const char *text)
     int n = snprintf(body, sizeof(body), "%s\n", text);
     if (status == 405 && allow != NULL) {
         (void)snprintf(fields, sizeof(fields), "Allow: %s\r\n", allow);
+    } else if (status == 503) {
+        (void)snprintf(fields, sizeof(fields), "Retry-After: 1\r\n");
     }
     http_respond(x, &(struct http_response){
                         .status = status,
@@ -127,6 +129,15 @@ static void refuse_request(struct server_conn *sc, int status, const char *text)
 
 /* --- input --- */
 
+/* Forget the body collected so far; its memory is kept for the next one. */
+static void drop_body(struct server_conn *sc)
+{
+    ASSERT(sc->l->body_bytes >= sc->body.len);
+    sc->l->body_bytes -= sc->body.len;
+    buf_reset(&sc->body);
+    sc->whole = (struct bytes){NULL, 0};
+}
+
 static void on_head(struct server_conn *sc)
 {
     const struct http_listener_options *o = &sc->l->o;
@@ -141,8 +152,7 @@ static void on_head(struct server_conn *sc)
     sc->current = x;
     sc->head_deadline_ms = HTTP_NEVER;
     sc->body_deadline_ms = deadline_in(sc, o->body_timeout_ms);
-    buf_reset(&sc->body);
-    sc->whole = (struct bytes){NULL, 0};
+    drop_body(sc);
 
     o->ops->on_request(o->ctx, x, h);
     if (sc->c.state != HTTP_CONN_OPEN || sc->current != x) {
@@ -174,6 +184,7 @@ void http_accept_body(struct http_exchange *x, size_t limit)
 static void on_data(struct server_conn *sc, struct bytes piece)
 {
     struct http_exchange *x = sc->current;
+    struct http_listener *l = sc->l;
 
     ASSERT(x != NULL);
     ASSERT(sc->body.len <= x->body_limit);
@@ -189,10 +200,15 @@ static void on_data(struct server_conn *sc, struct bytes piece)
         sc->whole = piece;
         return;
     }
+    if (l->o.bodies_max != 0 && piece.len > l->o.bodies_max - l->body_bytes) {
+        refuse_request(sc, 503, "too many bodies are being read at once");
+        return;
+    }
     if (sc->body.data == NULL) {
         http_net_take_buf(sc->c.net, &sc->body);
     }
     (void)buf_append(&sc->body, piece.data, piece.len);
+    l->body_bytes += piece.len;
 }
 
 static void on_end(struct server_conn *sc)
@@ -211,6 +227,7 @@ static void on_end(struct server_conn *sc)
         server_conn_take_no_more(sc);
     }
     o->ops->on_complete(o->ctx, x, body);
+    drop_body(sc);
     http_net_give_buf(sc->c.net, &sc->body);
 }
 
@@ -377,6 +394,7 @@ static void on_gone(struct http_conn *c)
     while (!list_is_empty(&sc->exchanges)) {
         http_exchange_free(http_exchange_oldest(sc));
     }
+    drop_body(sc);
     http_net_give_buf(c->net, &sc->body);
     list_remove(&sc->node);
     xfree(sc);

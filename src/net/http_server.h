@@ -18,6 +18,7 @@ struct http_listener {
     bool accept_waits; /* libuv holds a connection that has no slot */
     bool stopped;      /* the handle is closing or closed */
     bool handle_gone;
+    size_t body_bytes; /* in the bodies of its connections */
     bool draining;
     bool closing; /* by the user; freed when nothing is left */
     void (*close_cb)(void *ctx);

@@ -213,6 +213,49 @@ static void test_connections_that_wait_do_not_hold_up_closing(void **state)
     (void)close(b);
 }
 
+static void send_part(struct site *s, int fd, const char *head)
+{
+    raw_send_str(&s->f, fd, head);
+    raw_send_str(&s->f, fd, "0123456789");
+    raw_send_str(&s->f, fd, "0123456789");
+}
+
+/* Each body is within its own limit; together they are not. */
+static void test_bodies_share_a_bound(void **state)
+{
+    const char *head = "PUT /a HTTP/1.1\r\n" H "Content-Length: 21\r\n" E;
+    struct http_listener_options o;
+    struct site s;
+    struct buf got;
+    int first;
+    int second;
+
+    (void)state;
+    site_init(&s);
+    o = site_options(&s);
+    o.bodies_max = 35;
+    site_open_with(&s, &o);
+    buf_init(&got, BUF_UNLIMITED);
+    for (int round = 0; round < 3; round++) {
+        first = raw_dial(s.port);
+        second = raw_dial(s.port);
+        send_part(&s, first, head);
+        send_part(&s, second, head);
+        buf_reset(&got);
+        assert_true(raw_read_all(&s.f, second, &got));
+        assert_non_null(strstr(buf_cstr(&got), " 503 "));
+        buf_reset(&got);
+        raw_send_str(&s.f, first, "x");
+        raw_read_answers(&s.f, first, &got, 1);
+        assert_non_null(strstr(buf_cstr(&got), "PUT /a 21"));
+        (void)close(first);
+        (void)close(second);
+        http_fixture_until(&s.f, site_has_no_conns, &s);
+    }
+    buf_release(&got);
+    site_close(&s);
+}
+
 static size_t count_fds(void)
 {
     size_t n = 0;
@@ -273,6 +316,7 @@ static void test_port_in_use(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bodies_share_a_bound),
         cmocka_unit_test(test_slow_header_is_closed),
         cmocka_unit_test(test_trickled_header_is_closed),
         cmocka_unit_test(test_slow_body_is_closed),
