@@ -430,6 +430,29 @@ static void test_member_without_an_address_can_be_given_one(void **state)
     sim_cluster_release(c);
 }
 
+static void test_learner_may_leave_the_only_voter(void **state)
+{
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 1, .seed = 1});
+    struct raftnode *node = c->nodes[1].node;
+    struct conf_change learner = {.type = CONF_CHANGE_ADD_LEARNER_NODE,
+                                  .node_id = 4};
+    struct sim_op *op;
+
+    (void)state;
+    assert_int_equal(sim_elect(c), 1);
+    assert_int_equal(rawnode_propose_conf_change(node->raw, &learner), 0);
+    sim_settle(c);
+    op = sim_member(c, 1, REQUEST_REMOVE_MEMBER, 4, NULL);
+    sim_settle(c);
+    expect_outcome(c, op, 0);
+    assert_int_equal(kvstore_n_members(node->store), 1);
+    /* And does not come back. */
+    op = sim_member(c, 1, REQUEST_ADD_MEMBER, 4, c->nodes[4].url);
+    sim_settle(c);
+    expect_outcome(c, op, ERR_MEMBER_REMOVED);
+    sim_cluster_release(c);
+}
+
 static void test_same_member_again_makes_no_entry(void **state)
 {
     struct sim_cluster *c = begin(&(struct sim_options){.n = 1, .seed = 1});
@@ -759,6 +782,7 @@ int main(void)
         cmocka_unit_test(test_async_is_answered_when_handed_over),
         cmocka_unit_test(test_too_many_are_refused),
         cmocka_unit_test(test_member_without_an_address_can_be_given_one),
+        cmocka_unit_test(test_learner_may_leave_the_only_voter),
         cmocka_unit_test(test_same_member_again_makes_no_entry),
         cmocka_unit_test(test_get_tells_empty_from_absent),
         cmocka_unit_test(test_cancelled_in_each_stage_calls_nobody),

@@ -8,7 +8,7 @@
 #include "src/kv/kvstore.h"
 #include "src/server/raftnode_internal.h"
 #include "tests/lib/cmocka.h"
-#include "tests/lib/sim_cluster.h"
+#include "tests/lib/sim_feed.h"
 
 /* --- JSON, checked [RFC 8259] --- */
 
@@ -286,6 +286,28 @@ static void test_status_without_a_leader_and_with_requests(void **state)
     sim_cluster_release(c);
 }
 
+/* Its peers would vote for it, and have not yet. */
+static void test_status_of_a_candidate(void **state)
+{
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 3, .seed = 7});
+    struct raft_message m = {
+        .type = RAFT_MSG_PRE_VOTE_RESP, .to = 1, .from = 2, .term = 2};
+    struct page pg;
+
+    (void)state;
+    sim_settle(c);
+    sim_isolate(c, 1, true);
+    sim_run(c, 20);
+    assert_int_equal(raftnode_step(c->nodes[1].node, &m), 0);
+    sim_settle(c);
+    get(c, 1, "/status", &pg);
+    expect_part(&pg, "\"role\":\"candidate\"");
+    assert_int_equal(number_of(&pg, "vote"), 1);
+    assert_int_equal(number_of(&pg, "term"), 2);
+    buf_release(&pg.body);
+    sim_cluster_release(c);
+}
+
 static void test_status_after_a_snapshot(void **state)
 {
     struct sim_cluster *c = begin(&(struct sim_options){
@@ -328,6 +350,28 @@ static void test_members_with_urls_and_roles(void **state)
                         "[{\"id\":1,\"url\":\"http://10.0.0.1:2380\","
                         "\"role\":\"voter\"},"
                         "{\"id\":12,\"url\":null,\"role\":\"learner\"}]\n");
+    buf_release(&pg.body);
+    sim_cluster_release(c);
+}
+
+/* A voter that is being replaced votes until the change is complete. */
+static void test_member_that_is_leaving(void **state)
+{
+    struct conf_change_single swap[] = {{CONF_CHANGE_REMOVE_NODE, 3},
+                                        {CONF_CHANGE_ADD_LEARNER_NODE, 4}};
+    struct raft_entry *e = sim_change_v2_entry(&(struct conf_change_v2){
+        .changes = swap, .n_changes = ARRAY_LEN(swap)});
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 3, .seed = 7});
+    struct page pg;
+
+    (void)state;
+    sim_feed(c, &e, 1);
+    get(c, 1, "/members", &pg);
+    expect_part(&pg, "{\"id\":2,\"url\":\"http://10.0.0.2:2380\","
+                     "\"role\":\"voter\"}");
+    expect_part(&pg, "{\"id\":3,\"url\":\"http://10.0.0.3:2380\","
+                     "\"role\":\"leaving\"}");
+    expect_part(&pg, "{\"id\":4,\"url\":null,\"role\":\"learner\"}");
     buf_release(&pg.body);
     sim_cluster_release(c);
 }
@@ -491,8 +535,10 @@ int main(void)
         cmocka_unit_test(test_status_of_the_leader),
         cmocka_unit_test(test_status_of_a_follower),
         cmocka_unit_test(test_status_without_a_leader_and_with_requests),
+        cmocka_unit_test(test_status_of_a_candidate),
         cmocka_unit_test(test_status_after_a_snapshot),
         cmocka_unit_test(test_members_with_urls_and_roles),
+        cmocka_unit_test(test_member_that_is_leaving),
         cmocka_unit_test(test_version),
         cmocka_unit_test(test_health_needs_a_leader),
         cmocka_unit_test(test_health_needs_progress),
