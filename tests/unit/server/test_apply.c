@@ -119,6 +119,10 @@ static void test_ids_seen_in_the_log_are_not_used_again(void **state)
     sim_commit_alone(
         c, sim_put_entry("/a", "2", UINT64_C(1) << 48 | (next + 100)));
     assert_int_equal(node->next_request, next + 101);
+    /* The very next one as well. */
+    sim_commit_alone(
+        c, sim_put_entry("/a", "2", UINT64_C(1) << 48 | (next + 101)));
+    assert_int_equal(node->next_request, next + 102);
     /* Those of membership changes count as well. */
     sim_commit_alone(c, sim_change_entry(&(struct conf_change){
                             .id = UINT64_C(1) << 48 | (next + 200),
@@ -212,6 +216,24 @@ static void test_snapshot_says_who_and_where(void **state)
     assert_null(strstr(t.lines, "add 1"));
     assert_non_null(strstr(t.lines, "add 2 http://10.9.9.2:1"));
     assert_non_null(strstr(t.lines, "add 6 http://10.9.9.6:1"));
+    sim_cluster_release(c);
+}
+
+/* It began with whom the list named: not all of them are members. */
+static void test_joiner_forgets_those_of_the_list(void **state)
+{
+    struct raft_snapshot *snap = sim_snapshot(50, 4, "{}", 3);
+    struct sim_cluster *c = &cluster;
+    struct sim_told t;
+
+    (void)state;
+    sim_cluster_init(c, &(struct sim_options){.n = 3, .seed = 7});
+    assert_int_equal(sim_start(c, 1, true, &(struct errmsg){{0}}), 0);
+    assert_true(c->nodes[1].peers[2]);
+    snap->conf_state.voters.ids[1] = 4; /* 1, 4 and 3 */
+    sim_listen(c, 1, &t);
+    assert_int_equal(sim_feed_snapshot(c, snap), 0);
+    assert_string_equal(t.lines, "remove 2\nadd 3 http://10.0.0.3:2380\n");
     sim_cluster_release(c);
 }
 
@@ -471,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_entry_of_an_older_term_answers_nobody),
         cmocka_unit_test(test_snapshot_without_urls_takes_those_of_the_list),
         cmocka_unit_test(test_snapshot_says_who_and_where),
+        cmocka_unit_test(test_joiner_forgets_those_of_the_list),
         cmocka_unit_test(test_snapshot_replaces_map_and_members),
         cmocka_unit_test(test_node_does_not_start_from_a_bad_image),
         cmocka_unit_test(test_restart_applies_only_what_is_behind_the_snapshot),

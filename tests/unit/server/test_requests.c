@@ -453,6 +453,22 @@ static void test_learner_may_leave_the_only_voter(void **state)
     sim_cluster_release(c);
 }
 
+/* Not the last one: whichever comes first in the list. */
+static void test_any_of_several_voters_may_leave(void **state)
+{
+    (void)state;
+    for (uint64_t gone = 1; gone <= 3; gone++) {
+        struct sim_cluster *c = begin(&(struct sim_options){.n = 3, .seed = 7});
+        uint64_t at = 1 + gone % 3;
+
+        assert_int_not_equal(sim_elect(c), 0);
+        assert_int_equal(sim_member_now(c, at, REQUEST_REMOVE_MEMBER, gone), 0);
+        assert_int_equal(kvstore_n_members(raftnode_store(c->nodes[at].node)),
+                         2);
+        sim_cluster_release(c);
+    }
+}
+
 static void test_same_member_again_makes_no_entry(void **state)
 {
     struct sim_cluster *c = begin(&(struct sim_options){.n = 1, .seed = 1});
@@ -783,6 +799,7 @@ int main(void)
         cmocka_unit_test(test_too_many_are_refused),
         cmocka_unit_test(test_member_without_an_address_can_be_given_one),
         cmocka_unit_test(test_learner_may_leave_the_only_voter),
+        cmocka_unit_test(test_any_of_several_voters_may_leave),
         cmocka_unit_test(test_same_member_again_makes_no_entry),
         cmocka_unit_test(test_get_tells_empty_from_absent),
         cmocka_unit_test(test_cancelled_in_each_stage_calls_nobody),
