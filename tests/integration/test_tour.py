@@ -152,11 +152,17 @@ class Readme(unittest.TestCase):
             self.dir.cleanup()
 
     def start(self, command):
-        p = subprocess.Popen(shlex.split(command), cwd=self.dir.name,
-                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT)
-        self.procs.append(p)
-        return p
+        with open(self.log(len(self.procs)), "wb") as log:
+            self.procs.append(subprocess.Popen(
+                shlex.split(command), cwd=self.dir.name,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+    def log(self, i):
+        return os.path.join(self.dir.name, "node%d.log" % (i + 1))
+
+    def said(self, i):
+        with open(self.log(i)) as f:
+            return f.read()
 
     def curl(self, command):
         """Run it until it gets an answer that is no 5xx."""
@@ -170,6 +176,14 @@ class Readme(unittest.TestCase):
         return wait_for(answer, command).strip()
 
     def test_commands_as_printed(self):
+        try:
+            self.follow()
+        except AssertionError as e:
+            logs = ["--- node %d\n%s" % (i + 1, self.said(i)[-4000:])
+                    for i in range(len(self.procs))]
+            raise AssertionError("%s\n%s" % (e, "\n".join(logs)))
+
+    def follow(self):
         with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
             blocks = re.findall(r"```sh\n(.*?)```", f.read(), re.S)
         lines = [l for b in blocks for l in b.splitlines() if l.strip()]
@@ -203,6 +217,5 @@ class Readme(unittest.TestCase):
                 ran += 1
         self.assertGreaterEqual(ran, 8, "the README has lost its tour")
         # Node 4 was deleted: it says so and ends by itself.
-        four = self.procs[3]
-        self.assertEqual(four.wait(30 * PATIENCE), 0)
-        self.assertIn(b"removed", four.stdout.read())
+        self.assertEqual(self.procs[3].wait(30 * PATIENCE), 0)
+        self.assertIn("removed", self.said(3))
