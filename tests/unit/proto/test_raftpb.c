@@ -429,26 +429,40 @@ static void test_message_context_absent_and_empty(void **state)
     assert_int_equal(raft_message_size(&m), without);
 }
 
-static void test_message_types(void **state)
+/* The columns L and R of raft-core section 8, and numbers that are no type. */
+static void assert_types(bool (*is)(uint64_t type), const uint64_t *types,
+                         size_t n)
 {
-    (void)state;
-    /* The columns L and R of raft-core section 8. */
-    static const uint64_t local[] = {0, 1, 10, 11, 12, 19, 20, 21, 22};
-    static const uint64_t response[] = {4, 6, 9, 10, 16, 18, 20, 22};
-    unsigned is_local = 0;
-    unsigned is_response = 0;
+    unsigned expected = 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(local); i++) {
-        is_local |= 1u << local[i];
-    }
-    for (size_t i = 0; i < ARRAY_LEN(response); i++) {
-        is_response |= 1u << response[i];
+    for (size_t i = 0; i < n; i++) {
+        expected |= 1u << types[i];
     }
     for (unsigned t = 0; t < 32; t++) {
-        assert_int_equal(raft_message_is_local(t), is_local >> t & 1);
-        assert_int_equal(raft_message_is_response(t), is_response >> t & 1);
+        assert_int_equal(is(t), expected >> t & 1);
     }
-    assert_false(raft_message_is_local(UINT64_MAX));
+    assert_false(is(UINT64_MAX));
+}
+
+static void test_is_local_msg(void **state)
+{
+    static const uint64_t types[] = {0, 1, 10, 11, 12, 19, 20, 21, 22};
+
+    (void)state;
+    assert_types(raft_message_is_local, types, ARRAY_LEN(types));
+}
+
+static void test_is_response_msg(void **state)
+{
+    static const uint64_t types[] = {4, 6, 9, 10, 16, 18, 20, 22};
+
+    (void)state;
+    assert_types(raft_message_is_response, types, ARRAY_LEN(types));
+}
+
+static void test_message_type_names(void **state)
+{
+    (void)state;
     assert_string_equal(raft_message_type_name(RAFT_MSG_HUP), "MsgHup");
     assert_string_equal(raft_message_type_name(RAFT_MSG_FORGET_LEADER),
                         "MsgForgetLeader");
@@ -474,7 +488,9 @@ int main(void)
         cmocka_unit_test(test_snapshot_is_empty),
         cmocka_unit_test(test_message_copy_shares),
         cmocka_unit_test(test_message_context_absent_and_empty),
-        cmocka_unit_test(test_message_types),
+        cmocka_unit_test(test_is_local_msg),
+        cmocka_unit_test(test_is_response_msg),
+        cmocka_unit_test(test_message_type_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

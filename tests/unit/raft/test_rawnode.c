@@ -200,7 +200,9 @@ static void test_node_read_index_to_old_leader(void **state)
     (void)state;
     rawnode_env_init(&env,
                      &(struct node_spec){.id = 2, .voters = IDS(1, 2, 3)});
-    assert_int_equal(rawnode_env_step(&env, MSG(HEARTBEAT, 1, 2, .term = 1)),
+    raft_become_candidate(&env.rn->raft);
+    raft_become_leader(&env.rn->raft);
+    assert_int_equal(rawnode_env_step(&env, MSG(HEARTBEAT, 1, 2, .term = 2)),
                      0);
     rawnode_env_drain(&env);
     rawnode_read_index(env.rn, (struct bytes){(const uint8_t *)"own", 3});
