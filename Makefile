@@ -5,6 +5,7 @@
 #                           the datadriven scripts
 #   make check-asan         the same under ASan and UBSan, in build/asan
 #   make check-integration  real processes, real sockets
+#   make check-coverage     how much of src/raft its tests execute (gcovr)
 #   make check              test, lint, check-asan, check-integration
 #   make lint               layers, purity of the core, format, file sizes
 #   make fmt                format the sources in place
@@ -216,6 +217,15 @@ check-asan:
 	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
 	    CPPFLAGS="$(CPPFLAGS) -DRAFT_CHECK" CFLAGS="-O1 -g" all test
 
+# Of src/raft, by its unit tests, properties and scripts. Not optimised, or a
+# branch of the source would not be one of the program.
+check-coverage coverage:
+	$(Q)$(MAKE) BUILD=build/cov CC=gcc CFLAGS="-O0 -g --coverage" coverage-run
+
+coverage-run: $(TESTS_raft) $(DATADRIVEN)
+	$(Q)scripts/coverage $(BUILD) $(TESTS_raft) \
+	    "$(DATADRIVEN) $(SCRIPTS) $(PUBLIC_SCRIPTS)"
+
 check-integration: all
 	$(Q)tests/integration/run $(BUILD)/raftexample
 
@@ -245,5 +255,5 @@ uninstall:
 clean:
 	rm -rf $(BUILD) raftexample
 
-.PHONY: all tests test check check-asan check-integration lint fmt install \
-        uninstall clean
+.PHONY: all tests test check check-asan check-integration check-coverage \
+        coverage coverage-run lint fmt install uninstall clean
