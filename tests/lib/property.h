@@ -24,6 +24,7 @@
 
 #include <inttypes.h>
 
+#include "src/base/err.h"
 #include "src/base/log.h"
 #include "src/base/rng.h"
 #include "tests/lib/cmocka.h"
@@ -114,6 +115,17 @@ NORETURN void property_fail(struct property *p, const char *file, int line,
 
 #define PROPERTY_EQ(p, got, want)                                              \
     property_eq((p), (got), (want), __FILE__, __LINE__, #got)
+
+/* 0, not an error. */
+#define PROPERTY_OK(p, rc) property_ok((p), (rc), __FILE__, __LINE__, #rc)
+
+static inline void property_ok(struct property *p, int rc, const char *file,
+                               int line, const char *what)
+{
+    if (rc != 0) {
+        property_fail(p, file, line, "%s: %s", what, err_str(rc));
+    }
+}
 
 static inline void property_eq(struct property *p, uint64_t got, uint64_t want,
                                const char *file, int line, const char *what)
