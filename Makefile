@@ -7,6 +7,7 @@
 #   make check-integration  real processes, real sockets
 #   make check-coverage     how much of src/raft its tests execute (gcovr)
 #   make check              test, lint, check-asan, check-integration
+#   make bench-core         the core's speed; BENCH_SECS=20
 #   make lint               layers, purity of the core, format, file sizes
 #   make fmt                format the sources in place
 #   make install            PREFIX=/usr/local BINDIR DESTDIR; make uninstall
@@ -213,6 +214,20 @@ test: tests
 	$(Q)$(if $(PUBLIC_SCRIPTS),,echo \
 	    "skipped: the scripts of etcd-io/raft, $(SHARED)/testdata is not there")
 
+# The core's own speed, against the reference's where it is installed. The
+# program counts what alloc.c asks for.
+BENCH_CORE := $(BUILD)/bench/bench_core
+$(BENCH_CORE): tests/bench/bench_core.c $(patsubst %,$(BUILD)/lib%.a,raft $(BELOW_raft))
+	@mkdir -p $(@D)
+	@echo "  BENCH   $<"
+	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(CFLAGS) -MMD -MP \
+	    -MF $@.d $(LDFLAGS) $(RX_LDFLAGS) \
+	    $(foreach f,malloc calloc realloc,-Wl,--wrap=$(f)) \
+	    -o $@ $(filter %.c %.a,$^)
+
+bench-core: $(BENCH_CORE)
+	$(Q)scripts/bench-core $(BUILD)
+
 check-asan:
 	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
 	    CPPFLAGS="$(CPPFLAGS) -DRAFT_CHECK" CFLAGS="-O1 -g" all test
@@ -255,5 +270,5 @@ uninstall:
 clean:
 	rm -rf $(BUILD) raftexample
 
-.PHONY: all tests test check check-asan check-integration check-coverage \
+.PHONY: all tests test check bench-core check-asan check-integration check-coverage \
         coverage coverage-run lint fmt install uninstall clean
