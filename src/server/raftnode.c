@@ -315,7 +315,7 @@ static void send_ready(struct raftnode *rn)
         struct raft_message *m = &rd->messages[i];
 
         if (m->type == RAFT_MSG_SNAP) {
-            struct raft_snapshot *now = apply_patch_snapshot(rn, m->snapshot);
+            struct raft_snapshot *now = apply_snapshot_to_send(rn, m->snapshot);
 
             log_info(rn->lg,
                      "sending the snapshot at index %" PRIu64

@@ -124,9 +124,11 @@ void apply_entries(struct raftnode *rn, struct raft_entry *const *entries,
  * the format's limit. */
 struct raft_snapshot *apply_make_snapshot(struct raftnode *rn);
 
-/* `snap` with the members of now, for sending: one reference. */
-struct raft_snapshot *apply_patch_snapshot(const struct raftnode *rn,
-                                           struct raft_snapshot *snap);
+/* What goes out for `snap`: itself, or a new snapshot as of `applied` if the
+ * members have changed since, so that a receiver who was added finds itself in
+ * it. One reference for the caller. */
+struct raft_snapshot *apply_snapshot_to_send(struct raftnode *rn,
+                                             struct raft_snapshot *snap);
 
 /* Whether a proposed entry can be applied by every node [formats-gob.md 3,
  * formats-raftexample.md 5]; checked before it enters a log. */

@@ -368,19 +368,25 @@ static void test_snapshot_is_sent_with_the_members_of_now(void **state)
     struct sim_cluster *c = sim_alone(&cluster);
     struct raftnode *node = c->nodes[1].node;
     struct raft_snapshot *old = apply_make_snapshot(node);
-    struct raft_snapshot *now = apply_patch_snapshot(node, old);
+    struct raft_snapshot *now = apply_snapshot_to_send(node, old);
 
     (void)state;
-    /* The same members: the same snapshot, one more reference. */
+    /* The same members: the same snapshot, one more reference, however much
+     * older than the map it is. */
     assert_ptr_equal(now, old);
     raft_snapshot_unref(now);
+    assert_int_equal(sim_put_now(c, 1, "/a", "1"), 0);
+    now = apply_snapshot_to_send(node, old);
+    assert_ptr_equal(now, old);
+    raft_snapshot_unref(now);
+    /* Others: a snapshot of now, not the old one under new names. */
     sim_change_alone(c, CONF_CHANGE_ADD_LEARNER_NODE, 4, "http://10.9.9.4:1");
-    now = apply_patch_snapshot(node, old);
+    now = apply_snapshot_to_send(node, old);
     assert_ptr_not_equal(now, old);
-    assert_int_equal(now->index, old->index);
-    assert_int_equal(now->term, old->term);
-    assert_int_equal(now->len, old->len);
-    assert_memory_equal(now->data, old->data, old->len);
+    assert_int_equal(now->index, node->applied);
+    assert_int_equal(now->term, node->term);
+    assert_int_equal(now->len, strlen("{\"/a\":\"1\"}"));
+    assert_memory_equal(now->data, "{\"/a\":\"1\"}", now->len);
     assert_true(conf_state_equivalent(&now->conf_state, &node->conf_state));
     assert_int_equal(now->n_members, 2);
     assert_int_equal(now->members[1].id, 4);

@@ -174,6 +174,32 @@ static void test_two_members_that_remove_each_other(void **state)
     sim_cluster_release(c);
 }
 
+/* A change that was a no-op when it was applied, as there was one voter only,
+ * must not come to life on a node that is brought up by a later snapshot: it
+ * would be a cluster of its own. */
+static void test_joiner_does_not_revive_a_senseless_change(void **state)
+{
+    struct sim_cluster *c =
+        begin(&(struct sim_options){.n = 1, .seed = 1, .snapshot_count = 10});
+    struct raftnode *node = c->nodes[1].node;
+
+    (void)state;
+    assert_int_equal(sim_elect(c), 1);
+    while (node->snapshot_index == 0) {
+        assert_int_equal(sim_put_now(c, 1, "/a", "1"), 0);
+    }
+    sim_change_alone(c, CONF_CHANGE_REMOVE_NODE, 1, NULL);
+    assert_non_null(strstr(c->nodes[1].last_error, "nothing is changed"));
+    assert_int_equal(sim_member_now(c, 1, REQUEST_ADD_MEMBER, 2), 0);
+    assert_int_equal(sim_start(c, 2, true, &(struct errmsg){{0}}), 0);
+    sim_run(c, 40);
+    assert_int_equal(c->nodes[2].node->applied, node->applied);
+    assert_int_equal(c->nodes[2].node->conf_state.voters.n, 2);
+    assert_true(kvstore_has_member(raftnode_store(c->nodes[2].node), 1));
+    assert_int_equal(raftnode_leader(c->nodes[2].node), 1);
+    sim_cluster_release(c);
+}
+
 /* --- changes that do --- */
 
 static void test_changes_reach_members_and_transport(void **state)
@@ -411,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_senseless_change_v2_is_a_noop),
         cmocka_unit_test(test_senseless_change_while_joint_is_a_noop),
         cmocka_unit_test(test_two_members_that_remove_each_other),
+        cmocka_unit_test(test_joiner_does_not_revive_a_senseless_change),
         cmocka_unit_test(test_changes_reach_members_and_transport),
         cmocka_unit_test(test_founders_have_the_addresses_of_the_list),
         cmocka_unit_test(test_change_of_several_members_at_once),

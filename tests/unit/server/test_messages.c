@@ -459,7 +459,7 @@ static void test_snapshot_leaves_with_the_members_of_now(void **state)
         0);
     sim_settle(c);
     assert_int_equal(sent.n, 1);
-    assert_int_equal(sent.last->index, node->snapshot_index);
+    assert_int_equal(sent.last->index, node->applied);
     assert_true(id_list_contains(&sent.last->conf_state.learners, 4));
     assert_int_equal(sent.last->n_members, 2);
     assert_string_equal(sent.last->members[1].url, "http://10.9.9.4:1");
