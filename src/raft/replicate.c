@@ -32,7 +32,9 @@ struct raft_message *message_queue_push(struct message_queue *q)
     return &q->items[q->len++];
 }
 
-/* Make `m` all zero, but keep the memory of its entry vector. */
+/* Make `m` all zero, but keep the memory of its entry vector. Most messages
+ * hold numbers and entries only; wiping their unused context and the rest as
+ * well took a tenth of the time of a proposal. */
 static void message_clear(struct raft_message *m)
 {
     struct raft_entries kept = m->entries;
@@ -42,8 +44,13 @@ static void message_clear(struct raft_message *m)
     } else {
         raft_entries_reset(&kept);
     }
-    m->entries = (struct raft_entries){0};
-    raft_message_release(m);
+    if (m->snapshot != NULL || m->n_responses > 0 || m->has_context) {
+        m->entries = (struct raft_entries){0};
+        raft_message_release(m);
+    } else {
+        ASSERT(m->responses == NULL);
+        memset(m, 0, offsetof(struct raft_message, context));
+    }
     m->entries = kept;
 }
 
