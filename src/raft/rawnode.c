@@ -473,10 +473,26 @@ static void fill_storage_apply_resp(const struct rawnode *rn,
 
 /* --- synchronous: keep back, to be stepped by rawnode_advance --- */
 
+/* Messages to ourselves are kept back, the others leave. Those of a leader are
+ * all of the one kind, those of a follower of the other: then the whole queue
+ * changes hands. */
 static void sort_after_append(struct rawnode *rn)
 {
     struct message_queue *q = &rn->raft.msgs_after_append;
+    size_t n_own = 0;
 
+    ASSERT(rn->steps_on_advance.len == 0);
+    for (size_t i = 0; i < q->len; i++) {
+        n_own += q->items[i].to == rn->raft.id;
+    }
+    if (n_own == q->len) {
+        message_queue_swap(&rn->steps_on_advance, q);
+        return;
+    }
+    if (n_own == 0 && rn->messages.len == 0) {
+        message_queue_swap(&rn->messages, q);
+        return;
+    }
     for (size_t i = 0; i < q->len; i++) {
         message_queue_move(q->items[i].to == rn->raft.id ? &rn->steps_on_advance
                                                          : &rn->messages,
