@@ -377,6 +377,21 @@ class Removal(unittest.TestCase):
                 self.assertEqual(r.status, 410, r)
 
 
+    def test_503_of_a_removed_node(self):
+        with Cluster(3) as c:
+            self.assertEqual(c[3].put("/k", "v").status, 204)
+            later = c[3].conn()
+            r = c[3].http("DELETE", "/3")
+            self.assertEqual(r.status, 204)
+            try:
+                later.send(request_bytes("GET", "/k"))
+                r = later.response()
+                self.assertEqual(r.status, 503, r)
+            except (ConnectionError, Closed):
+                pass  # it was faster than we
+            self.assertEqual(c[3].wait_exit(), 0)
+
+
 class Shutdown(unittest.TestCase):
     def test_503_while_shutting_down(self):
         """A write that cannot be decided holds the node for a moment."""

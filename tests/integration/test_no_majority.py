@@ -55,6 +55,23 @@ class NoMajority(unittest.TestCase):
             self.assertEqual(others[1].get("/k").body, b"new")
             self.assertEqual(others[1].get("/refused").status, 404)
 
+    def test_proposed_but_not_applied_in_time_is_504(self):
+        """The leader does not know yet that it is alone: it has proposed."""
+        with Cluster(3, {"request_timeout": "500ms", "election_ticks": 100}) as c:
+            lead = c.wait_leader()
+            self.assertEqual(lead.put("/k", "old").status, 204)
+            others = [n for n in c.nodes if n is not lead]
+            for node in others:
+                node.pause()
+            r = lead.put("/k", "late")
+            self.assertEqual(r.status, 504, r)
+            self.assertNotIn("retry-after", r.headers)
+            self.assertIn(lead.get("/k").status, (503, 504))
+            for node in others:
+                node.resume()
+            # It was unknown; here it turns out to have happened.
+            wait_for(lambda: lead.get("/k").body == b"late", "the write")
+
     def test_paused_majority(self):
         with Cluster(3, {"request_timeout": "1s"}) as c:
             lead = c.wait_leader()
