@@ -121,6 +121,10 @@ struct raft {
     bool disable_proposal_forwarding;
     bool disable_conf_change_validation;
     bool step_down_on_removal;
+
+#ifdef RAFT_CHECK
+    bool unchecked; /* by a test that breaks an invariant on purpose */
+#endif
 };
 
 enum campaign_type {

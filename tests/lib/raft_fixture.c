@@ -182,6 +182,14 @@ struct raft_message with_context(struct raft_message m, const char *context)
     return m;
 }
 
+void node_uncheck(struct node *n)
+{
+    n->unchecked = true;
+#ifdef RAFT_CHECK
+    n->r.unchecked = true;
+#endif
+}
+
 static void check(const struct node *n)
 {
     if (!n->unchecked) {

@@ -105,6 +105,9 @@ struct raft_snapshot *member_snapshot(uint64_t index, uint64_t term,
                                       struct id_list voters,
                                       struct id_list learners);
 
+/* The test breaks an invariant on purpose: no check from now on. */
+void node_uncheck(struct node *n);
+
 /* Step `m`, which is released. The second form ignores the result. */
 int node_step_rc(struct node *n, struct raft_message m);
 void node_step(struct node *n, struct raft_message m);

@@ -134,7 +134,7 @@ static void test_refused_batch_keeps_pending_conf_index(void **state)
     assert_int_equal(node_step_rc(n, with_conf_change(MSG(PROP, 1, 1), &cc)),
                      ERR_PROPOSAL_DROPPED);
     assert_int_equal(raft_log_last_index(&n->r.log), 2);
-    n->unchecked = true; /* the mark is beyond the log */
+    node_uncheck(n); /* the mark is beyond the log */
     assert_int_equal(n->r.pending_conf_index, 3);
     node_free(n);
 }

@@ -374,7 +374,7 @@ static void recv_vote(enum raft_message_type type)
         /* A candidate never asks at a term below its log's. */
         uint64_t term = max_u64(2, cases[i].log_term);
 
-        n->unchecked = true; /* roles are set by force */
+        node_uncheck(n); /* roles are set by force */
         n->r.role = cases[i].role;
         n->r.vote = cases[i].vote_for;
         n->r.term = term;

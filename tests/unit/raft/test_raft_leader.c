@@ -272,12 +272,12 @@ static void test_fast_log_rejection(void **state)
         struct message_queue q;
         struct message_queue resp;
 
-        n1->unchecked = true; /* its log is of a later term than its own */
-        n2->unchecked = true;
+        node_uncheck(n1); /* its log is of a later term than its own */
+        node_uncheck(n2);
         if (cases[i].follower_compact != 0) {
             assert_int_equal(
                 memory_storage_compact(&n2->ms, cases[i].follower_compact), 0);
-            n2->unchecked = true; /* committed < first */
+            node_uncheck(n2); /* committed < first */
         }
         node_become_leader(n1);
         drop_messages(&n1->r);

@@ -385,7 +385,7 @@ static void test_number_of_waiting_reads_is_bounded(void **state)
     (void)state;
     node_become_leader(n);
     drop_messages(&n->r);
-    n->unchecked = true; /* for speed */
+    node_uncheck(n); /* for speed */
     for (size_t i = 0; i < PENDING_READS_MAX; i++) {
         node_step(n, with_data(MSG(READ_INDEX, 2, 1), "ctx"));
     }

@@ -32,7 +32,7 @@ static void test_restore(void **state)
     assert_voters(n, IDS(1, 2, 3));
     assert_false(restore(n, member_snapshot(11, 11, IDS(1, 2, 3), NO_IDS)));
     /* Not promotable while the snapshot is unstable (PF-24). */
-    n->unchecked = true;
+    node_uncheck(n);
     for (int i = 0; i < 2 * n->r.randomized_election_timeout; i++) {
         n->r.tick(&n->r);
     }
