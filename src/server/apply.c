@@ -140,10 +140,12 @@ static bool is_voter_after(const struct conf_state *cs,
 static bool raft_can_apply(const struct conf_state *cs,
                            const struct conf_change_v2 *cc)
 {
+    bool is_joint = cs->voters_outgoing.n > 0;
+    bool leaves_joint = conf_change_v2_leave_joint(cc);
     bool keeps_a_voter = false;
 
-    if (cs->voters_outgoing.n > 0 || conf_change_v2_leave_joint(cc)) {
-        return cs->voters_outgoing.n > 0 && conf_change_v2_leave_joint(cc);
+    if (is_joint || leaves_joint) {
+        return is_joint && leaves_joint;
     }
     for (size_t i = 0; i < cs->voters.n; i++) {
         keeps_a_voter |= is_voter_after(cs, cc, cs->voters.ids[i]);
@@ -160,7 +162,8 @@ static bool raft_can_apply(const struct conf_state *cs,
 }
 
 /* Whether the change can mean anything here. One that cannot is applied as a
- * no-op: every node of ours decides the same. */
+ * no-op: every node of ours decides the same, as it has the same configuration
+ * at the same index (see apply_snapshot_to_send). */
 static bool change_is_sane(const struct raftnode *rn,
                            const struct conf_change *cc, char **url)
 {
