@@ -444,6 +444,24 @@ bool apply_can_take(const struct raftnode *rn, const struct raft_entry *e)
     }
 }
 
+void apply_note_recovered(struct raftnode *rn,
+                          const struct raft_entries *entries)
+{
+    for (size_t i = 0; i < entries->len; i++) {
+        const struct raft_entry *e = entries->items[i];
+        struct kv_command cmd;
+        struct conf_change cc;
+
+        if (e->type == RAFT_ENTRY_NORMAL &&
+            kv_command_decode(raft_entry_data(e), &cmd) == 0) {
+            raftnode_note_request_id(rn, cmd.id);
+        } else if (e->type == RAFT_ENTRY_CONF_CHANGE &&
+                   conf_change_decode(raft_entry_data(e), &cc) == 0) {
+            raftnode_note_request_id(rn, cc.id);
+        }
+    }
+}
+
 /* --- snapshots of our own --- */
 
 static void copy_members(const struct raftnode *rn, struct raft_snapshot *snap)

@@ -103,6 +103,7 @@ static int load_log(struct raftnode *rn, struct raftnode_recovered *found,
     }
     memory_storage_set_hard_state(&rn->log, &found->hard_state);
     memory_storage_append(&rn->log, found->entries.items, found->entries.len);
+    apply_note_recovered(rn, &found->entries);
     return 0;
 }
 
@@ -305,8 +306,8 @@ static int store_ready(struct raftnode *rn)
     return 0;
 }
 
-/* A MsgSnap says who the members are now, not at the snapshot's index: a
- * receiver that was added since would ignore it (formats-raftexample.md 6). */
+/* A MsgSnap must say who the members are now: a receiver that was added since
+ * the snapshot would ignore it (formats-raftexample.md 6). */
 static void send_ready(struct raftnode *rn)
 {
     struct raft_ready *rd = &rn->ready;

@@ -120,6 +120,11 @@ MUST_CHECK int apply_snapshot(struct raftnode *rn,
 void apply_entries(struct raftnode *rn, struct raft_entry *const *entries,
                    size_t n);
 
+/* Pass by the request ids that an earlier life left in the log, applied or
+ * not. */
+void apply_note_recovered(struct raftnode *rn,
+                          const struct raft_entries *entries);
+
 /* A snapshot of the state as of `applied`, count 1; NULL if it does not fit
  * the format's limit. */
 struct raft_snapshot *apply_make_snapshot(struct raftnode *rn);

@@ -137,6 +137,32 @@ static void test_ids_seen_in_the_log_are_not_used_again(void **state)
     sim_cluster_release(c);
 }
 
+/* The same for entries that the first life left in the log without a majority:
+ * they may be applied while the second waits for its own. */
+static void test_ids_of_unapplied_entries_are_not_used_again(void **state)
+{
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 3, .seed = 23});
+    struct errmsg em = {{0}};
+    struct sim_op *op;
+    uint64_t leader = sim_elect(c);
+    uint64_t id;
+
+    (void)state;
+    sim_isolate(c, leader, true);
+    op = sim_put(c, leader, "/a", "1");
+    sim_settle(c);
+    assert_false(op->done);
+    id = op->req.id;
+    sim_crash(c, leader, SIM_CRASH_DROP);
+    sim_op_free(c, op);
+    c->starts = 0; /* the clock goes back */
+    assert_int_equal(sim_start(c, leader, false, &em), 0);
+    assert_int_equal(id >> 48, leader);
+    assert_true(c->nodes[leader].node->next_request >
+                (id & REQUEST_COUNTER_MAX));
+    sim_cluster_release(c);
+}
+
 /* The very id of a request that waits, in an entry of an older term: it is set,
  * but answers nobody. */
 static void test_entry_of_an_older_term_answers_nobody(void **state)
@@ -496,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_unreadable_entry_stops_the_node),
         cmocka_unit_test(test_empty_entries_change_nothing),
         cmocka_unit_test(test_ids_seen_in_the_log_are_not_used_again),
+        cmocka_unit_test(test_ids_of_unapplied_entries_are_not_used_again),
         cmocka_unit_test(test_entry_of_an_older_term_answers_nobody),
         cmocka_unit_test(test_snapshot_without_urls_takes_those_of_the_list),
         cmocka_unit_test(test_snapshot_says_who_and_where),
