@@ -15,7 +15,7 @@
 #include "tests/lib/entries.h"
 #include "tests/lib/property.h"
 
-#define STEPS_MAX 24
+#define STEPS_MAX 60
 #define BATCH_MAX 5 /* entries added at once */
 #define JUMP_MAX  6 /* a snapshot beyond the last index */
 #define START_MAX 6 /* first snapshot of the storage */
@@ -618,10 +618,10 @@ static void do_something(struct run *r)
     static const struct {
         unsigned weight;
         void (*fn)(struct run *r);
-    } ops[] = {{20, do_append}, {18, do_maybe_append}, {12, do_commit},
-               {2, do_restore}, {12, do_hand_out},     {10, do_write},
-               {10, do_ack},    {8, do_apply},         {6, do_applied},
-               {2, do_compact}};
+    } ops[] = {{10, do_append}, {7, do_maybe_append}, {8, do_commit},
+               {2, do_restore}, {15, do_hand_out},    {15, do_write},
+               {15, do_ack},    {12, do_apply},       {10, do_applied},
+               {6, do_compact}};
     uint64_t what = property_below(r->p, 100);
 
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
