@@ -45,6 +45,20 @@ def wait_for(condition, what, end=60):
         pause = min(pause * 1.3, 0.2)
 
 
+# Those of the Procfile and of the README's fourth node.
+PROCFILE_PORTS = [12379, 22379, 32379, 42379, 12380, 22380, 32380, 42380]
+
+
+def is_free(port):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
+
+
 _given = set()
 
 
@@ -52,16 +66,9 @@ def free_port():
     """A port that nobody listens on, outside the range of outgoing ports."""
     while True:
         port = random.randrange(13000, 31000)
-        if port in _given:
-            continue
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port
+        if port not in _given and is_free(port):
+            _given.add(port)
+            return port
 
 
 # --- HTTP over a raw socket ----------------------------------------------------

@@ -4,12 +4,12 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import tempfile
 import unittest
 
-from cluster import BINARY, PATIENCE, ROOT, Cluster, KeepAlive, wait_for
+from cluster import (BINARY, PATIENCE, PROCFILE_PORTS, ROOT, Cluster, KeepAlive,
+                     is_free, wait_for)
 
 
 class Tour(unittest.TestCase):
@@ -119,26 +119,13 @@ class Tour(unittest.TestCase):
             check()
 
 
-PORTS = [12379, 22379, 32379, 42379, 12380, 22380, 32380, 42380]
-
-
-def is_free(port):
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind(("127.0.0.1", port))
-            return True
-        except OSError:
-            return False
-
-
 class Readme(unittest.TestCase):
     """The lines of the README's shell blocks, in order, with the nodes of the
     Procfile running in a directory of their own."""
 
     def setUp(self):
         self.procs = []
-        if not all(is_free(p) for p in PORTS):
+        if not all(is_free(p) for p in PROCFILE_PORTS):
             self.skipTest("a port of the Procfile is in use")
         self.dir = tempfile.TemporaryDirectory(prefix="raftexample-readme-")
         os.symlink(BINARY, os.path.join(self.dir.name, "raftexample"))
