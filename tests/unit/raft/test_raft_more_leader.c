@@ -230,7 +230,7 @@ static void test_storage_errors(void **state)
     ops.term = failing_term;
     ops.entries = failing_entries;
     n->ms.base.ops = &ops;
-    n->unchecked = true;
+    node_uncheck(n);
     storage_rc = ERR_COMPACTED;
     assert_int_equal(raft_log_term(&n->r.log, 1, &term), ERR_COMPACTED);
     assert_int_equal(raft_log_slice(&n->r.log, 1, 3, RAFT_NO_LIMIT, &out),
