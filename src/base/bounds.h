@@ -24,7 +24,6 @@
 #define HTTP_PIPELINE_MAX      256       /* requests without an answer yet */
 #define HTTP_WRITE_QUEUE_MAX   (4 * MiB) /* then reading stops */
 #define HTTP_HEADER_TIMEOUT_MS 10000
-#define HTTP_BODY_TIMEOUT_MS   30000
 #define HTTP_IDLE_TIMEOUT_MS   300000
 #define HTTP_WRITE_TIMEOUT_MS  30000 /* without a byte taken by the client */
 #define HTTP_LINGER_MS         2000  /* for the other end to close after us */
@@ -67,9 +66,7 @@ static_assert(PAYLOAD_SIZE_MAX > VALUE_SIZE_LIMIT + KEY_SIZE_MAX + 128,
 #define PEER_MESSAGE_MAX        (512 * MiB) /* as etcd: one framed message */
 #define PEER_APPEND_ENTRIES_MAX 1000000     /* entries of one type 1 frame */
 #define PEER_QUEUE_BYTES_MAX    (64 * MiB)  /* not yet taken by the socket */
-#define PEER_QUEUE_MSGS_MAX     4096
-#define PEER_CONNS_MAX          256 /* accepted on the peer port */
-#define PEER_SNAPSHOT_MAX       (4 * GiB - 1)
+#define PEER_CONNS_MAX          256         /* accepted on the peer port */
 
 /* --- disk (formats-wal.md) --- */
 #define WAL_SEGMENT_BYTES_DEFAULT 64000000

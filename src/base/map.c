@@ -10,15 +10,15 @@
 
 #define MAP_SLOTS_MIN 16
 
-void map_init(struct map *m, map_key_fn *key)
+void map_init(struct map *m, map_key_fn *key, uint64_t seed)
 {
-    *m = (struct map){.key = key};
+    *m = (struct map){.key = key, .seed = seed};
 }
 
 void map_release(struct map *m)
 {
     xfree(m->slots);
-    map_init(m, m->key);
+    map_init(m, m->key, m->seed);
 }
 
 /* MurmurHash3's 64-bit finaliser (Austin Appleby, public domain): every bit of
@@ -33,9 +33,9 @@ static uint64_t mix64(uint64_t h)
     return h;
 }
 
-uint32_t map_hash(struct bytes key)
+uint32_t map_hash(struct bytes key, uint64_t seed)
 {
-    uint64_t h = mix64(key.len + UINT64_C(0x9e3779b97f4a7c15));
+    uint64_t h = mix64(seed ^ (key.len + UINT64_C(0x9e3779b97f4a7c15)));
     size_t done = 0;
 
     for (; key.len - done >= 8; done += 8) {
@@ -98,7 +98,7 @@ void *map_find(const struct map *m, struct bytes key)
     if (m->len == 0) {
         return NULL;
     }
-    return m->slots[map_probe(m, key, map_hash(key))].item;
+    return m->slots[map_probe(m, key, map_hash(key, m->seed))].item;
 }
 
 void *map_put(struct map *m, void *item)
@@ -108,7 +108,7 @@ void *map_put(struct map *m, void *item)
         map_grow(m);
     }
     struct bytes key = m->key(item);
-    uint32_t hash = map_hash(key);
+    uint32_t hash = map_hash(key, m->seed);
     struct map_slot *slot = &m->slots[map_probe(m, key, hash)];
     void *before = slot->item;
 
@@ -142,7 +142,7 @@ void *map_take(struct map *m, struct bytes key)
     if (m->len == 0) {
         return NULL;
     }
-    size_t at = map_probe(m, key, map_hash(key));
+    size_t at = map_probe(m, key, map_hash(key, m->seed));
     void *item = m->slots[at].item;
 
     if (item != NULL) {

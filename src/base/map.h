@@ -3,7 +3,8 @@
  * Open addressing over (hash, pointer) slots; the map owns the slots, never
  * the items. An item tells its key through the callback given at init, so the
  * key is stored once. Iteration order depends on the hash: whoever writes the
- * content out sorts first. */
+ * content out sorts first. The hash is keyed with a seed, so that a client who
+ * does not know it cannot choose keys that all fall into one run of slots. */
 
 #ifndef SRC_BASE_MAP_H
 #define SRC_BASE_MAP_H
@@ -23,9 +24,10 @@ struct map {
     size_t n_slots;         /* 0 or a power of two */
     size_t len;             /* items in the map */
     map_key_fn *key;
+    uint64_t seed;
 };
 
-void map_init(struct map *m, map_key_fn *key);
+void map_init(struct map *m, map_key_fn *key, uint64_t seed);
 
 /* Free the slots. The items are the caller's. */
 void map_release(struct map *m);
@@ -44,7 +46,7 @@ void *map_take(struct map *m, struct bytes key);
  * between. */
 void *map_next(const struct map *m, size_t *pos);
 
-/* 32-bit hash of a byte string, as the map uses it. */
-uint32_t map_hash(struct bytes key);
+/* 32-bit hash of a byte string, as a map with this seed uses it. */
+uint32_t map_hash(struct bytes key, uint64_t seed);
 
 #endif /* SRC_BASE_MAP_H */

@@ -102,11 +102,11 @@ static void pairs_release(struct map *pairs)
 
 /* --- life cycle --- */
 
-struct kvstore *kvstore_new(void)
+struct kvstore *kvstore_new(uint64_t seed)
 {
     struct kvstore *s = xcalloc(1, sizeof(*s));
 
-    map_init(&s->pairs, pair_key);
+    map_init(&s->pairs, pair_key, seed);
     return s;
 }
 
@@ -336,7 +336,7 @@ int kvstore_restore(struct kvstore *s, struct bytes image, struct errmsg *em)
 {
     struct map pairs;
 
-    map_init(&pairs, pair_key);
+    map_init(&pairs, pair_key, s->pairs.seed);
     int rc = image_decode(image, restore_pair, &pairs, em);
     if (rc < 0) {
         pairs_release(&pairs);

@@ -20,7 +20,7 @@ void proposals_init(struct proposals *p)
     list_init(&p->puts);
     list_init(&p->changes);
     list_init(&p->sent);
-    map_init(&p->by_id, key_of);
+    map_init(&p->by_id, key_of, 0); /* the ids are our own choice */
 }
 
 void proposals_release(struct proposals *p)

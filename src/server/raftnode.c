@@ -76,7 +76,7 @@ static struct raftnode *alloc_node(const struct raftnode_config *cfg)
     rn->timeout_ticks = cfg->request_timeout_ticks;
     rn->read_retry_ticks = (uint64_t)cfg->election_ticks;
     rn->next_request = cfg->id_base & REQUEST_COUNTER_MAX;
-    rn->store = kvstore_new();
+    rn->store = kvstore_new(cfg->seed);
     copy_cluster(rn, cfg);
     memory_storage_init(&rn->log, cfg->lg);
     proposals_init(&rn->proposals);

@@ -97,7 +97,7 @@ struct raftnode_config {
     uint64_t snapshot_count;           /* applied entries between snapshots */
     uint64_t snapshot_catchup_entries; /* kept behind one */
     uint64_t request_timeout_ticks;
-    uint64_t seed;    /* of raft's timeouts */
+    uint64_t seed;    /* of raft's timeouts and the map's hash */
     uint64_t id_base; /* 48 bits: request ids start above it (extensions.md) */
     const struct logger *lg;
     struct raftnode_peers peers_seam;

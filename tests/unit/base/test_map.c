@@ -41,7 +41,7 @@ static void test_empty(void **state)
     (void)state;
     struct map m;
     size_t pos = 0;
-    map_init(&m, item_key);
+    map_init(&m, item_key, 1);
 
     assert_null(map_find(&m, bytes_of("a")));
     assert_null(map_take(&m, bytes_of("a")));
@@ -56,7 +56,7 @@ static void test_put_find_take(void **state)
     struct item a = item_of("a", 1);
     struct item again = item_of("a", 2);
     struct map m;
-    map_init(&m, item_key);
+    map_init(&m, item_key, 1);
 
     assert_null(map_put(&m, &a));
     assert_ptr_equal(map_find(&m, bytes_of("a")), &a);
@@ -78,7 +78,7 @@ static void test_keys_are_bytes(void **state)
 
     items[2].key_len = 2;
     items[3].key_len = 9;
-    map_init(&m, item_key);
+    map_init(&m, item_key, 1);
     for (size_t i = 0; i < ARRAY_LEN(items); i++) {
         assert_null(map_put(&m, &items[i]));
     }
@@ -98,10 +98,31 @@ static void test_hash_spreads_similar_keys(void **state)
     for (int i = 0; i < 4096; i++) {
         char key[24];
         (void)snprintf(key, sizeof(key), "/user/%010d", i);
-        used[map_hash(bytes_of(key)) & 255]++;
+        used[map_hash(bytes_of(key), 0) & 255]++;
     }
     for (size_t i = 0; i < ARRAY_LEN(used); i++) {
         assert_in_range(used[i], 1, 48); /* 16 on average */
+    }
+}
+
+/* Keys that share a run of slots under one seed do not under another: chosen
+ * without the seed, they are no better than any other keys. */
+static void test_seed_scatters_chosen_keys(void **state)
+{
+    (void)state;
+    unsigned used[256] = {0};
+    unsigned n_chosen = 0;
+
+    for (int i = 0; n_chosen < 512; i++) {
+        char key[24];
+        (void)snprintf(key, sizeof(key), "/user/%010d", i);
+        if ((map_hash(bytes_of(key), 1) & 255) == 7) {
+            n_chosen++;
+            used[map_hash(bytes_of(key), 2) & 255]++;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(used); i++) {
+        assert_in_range(used[i], 0, 16); /* 2 on average */
     }
 }
 
@@ -136,7 +157,7 @@ static void test_random_operations(void **state)
     struct map m;
 
     rng_seed(&r, 2);
-    map_init(&m, item_key);
+    map_init(&m, item_key, 1);
     for (int i = 0; i < N_KEYS; i++) {
         (void)snprintf(items[i].key, sizeof(items[i].key), "k%d", i);
         items[i].key_len = strlen(items[i].key);
@@ -170,6 +191,7 @@ int main(void)
         cmocka_unit_test(test_put_find_take),
         cmocka_unit_test(test_keys_are_bytes),
         cmocka_unit_test(test_hash_spreads_similar_keys),
+        cmocka_unit_test(test_seed_scatters_chosen_keys),
         cmocka_unit_test(test_random_operations),
     };
 

@@ -141,7 +141,7 @@ static void open_sized(struct cluster *cl, size_t max_value_size)
 
     *cl = (struct cluster){.n_held = 0};
     http_fixture_init(&cl->f);
-    map_init(&cl->map, item_key);
+    map_init(&cl->map, item_key, 1);
     struct httpapi_options o = {
         .net = cl->f.net,
         .lg = &cl->f.lg,

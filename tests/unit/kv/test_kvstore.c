@@ -47,7 +47,7 @@ static void assert_snapshot(const struct kvstore *s, const char *want)
 
 static void test_set_and_get(void **state)
 {
-    struct kvstore *s = kvstore_new();
+    struct kvstore *s = kvstore_new(1);
 
     (void)state;
     assert_value(s, "/a", NULL);
@@ -76,7 +76,7 @@ static void test_free_null(void **state)
 /* Values of all lengths replace each other in place and not in place. */
 static void test_replace_values_of_all_lengths(void **state)
 {
-    struct kvstore *s = kvstore_new();
+    struct kvstore *s = kvstore_new(1);
     struct rng rng;
     uint8_t value[64][600];
     size_t len[64] = {0};
@@ -118,7 +118,7 @@ static void test_snapshot_sorts_by_bytes(void **state)
 
     (void)state;
     for (size_t first = 0; first < ARRAY_LEN(keys); first++) {
-        struct kvstore *s = kvstore_new();
+        struct kvstore *s = kvstore_new(1);
 
         for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
             set(s, keys[(first + i) % ARRAY_LEN(keys)], "v");
@@ -130,7 +130,7 @@ static void test_snapshot_sorts_by_bytes(void **state)
 
 static void test_snapshot_of_nothing_is_an_object(void **state)
 {
-    struct kvstore *s = kvstore_new();
+    struct kvstore *s = kvstore_new(1);
 
     (void)state;
     assert_snapshot(s, "{}");
@@ -139,7 +139,7 @@ static void test_snapshot_of_nothing_is_an_object(void **state)
 
 static void test_snapshot_reports_full_buffer(void **state)
 {
-    struct kvstore *s = kvstore_new();
+    struct kvstore *s = kvstore_new(1);
     struct buf b;
 
     (void)state;
@@ -155,7 +155,7 @@ static void test_snapshot_reports_full_buffer(void **state)
 
 static void test_restore_replaces_everything(void **state)
 {
-    struct kvstore *s = kvstore_new();
+    struct kvstore *s = kvstore_new(1);
     struct errmsg em;
 
     (void)state;
@@ -176,7 +176,7 @@ static void test_restore_replaces_everything(void **state)
 
 static void test_restore_error_changes_nothing(void **state)
 {
-    struct kvstore *s = kvstore_new();
+    struct kvstore *s = kvstore_new(1);
     struct errmsg em;
 
     (void)state;
@@ -194,8 +194,8 @@ static void test_restore_error_changes_nothing(void **state)
 /* Restore, then snapshot, is the identity, for bytes of every kind. */
 static void test_restore_then_snapshot_is_identity(void **state)
 {
-    struct kvstore *a = kvstore_new();
-    struct kvstore *b = kvstore_new();
+    struct kvstore *a = kvstore_new(1);
+    struct kvstore *b = kvstore_new(1);
     struct buf first;
     struct buf second;
     struct errmsg em;
@@ -231,7 +231,7 @@ static void test_members_are_sorted_by_id(void **state)
 {
     static const uint64_t ids[] = {5, 1, UINT64_MAX, 3, 2};
     static const uint64_t want[] = {1, 2, 3, 5, UINT64_MAX};
-    struct kvstore *s = kvstore_new();
+    struct kvstore *s = kvstore_new(1);
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
@@ -247,7 +247,7 @@ static void test_members_are_sorted_by_id(void **state)
 
 static void test_member_url(void **state)
 {
-    struct kvstore *s = kvstore_new();
+    struct kvstore *s = kvstore_new(1);
 
     (void)state;
     assert_null(kvstore_member_url(s, 1));
@@ -266,7 +266,7 @@ static void test_member_url(void **state)
 
 static void test_removed_ids_are_remembered(void **state)
 {
-    struct kvstore *s = kvstore_new();
+    struct kvstore *s = kvstore_new(1);
 
     (void)state;
     for (uint64_t id = 1; id <= 9; id++) {
