@@ -217,6 +217,13 @@ void node_propose(struct node *n, const char *data)
         node_step_rc(n, with_data(MSG(PROP, n->r.id, n->r.id), data)), 0);
 }
 
+void node_tick(struct node *n, int times)
+{
+    for (int i = 0; i < times; i++) {
+        n->r.tick(&n->r);
+    }
+}
+
 void node_apply(struct node *n, enum conf_change_type type, uint64_t id)
 {
     struct conf_change_single one = {.type = type, .node_id = id};
@@ -260,6 +267,18 @@ size_t drop_messages(struct raft *r)
 
     message_queue_release(&q);
     return n;
+}
+
+size_t drop_messages_of(struct raft *r, enum raft_message_type type)
+{
+    struct message_queue q = read_messages(r);
+    size_t found = 0;
+
+    for (size_t i = 0; i < q.len; i++) {
+        found += q.items[i].type == type ? 1 : 0;
+    }
+    message_queue_release(&q);
+    return found;
 }
 
 void next_ents(struct node *n, struct raft_entries *out)

@@ -115,6 +115,9 @@ void node_step(struct node *n, struct raft_message m);
 /* Propose `data` to `n`. */
 void node_propose(struct node *n, const char *data);
 
+/* Let time pass. */
+void node_tick(struct node *n, int times);
+
 /* Apply AddNode and its like at once, as if committed. */
 void node_apply(struct node *n, enum conf_change_type type, uint64_t id);
 
@@ -126,6 +129,9 @@ struct message_queue read_messages(struct raft *r);
 
 /* The same for tests that only count. */
 size_t drop_messages(struct raft *r);
+
+/* All are taken, those of `type` counted. */
+size_t drop_messages_of(struct raft *r, enum raft_message_type type);
 
 /* Make everything durable and applied; the entries to apply are appended to
  * `out` (may be NULL). */

@@ -536,6 +536,24 @@ static void test_slice_has_no_gaps(void **state)
     tear_down();
 }
 
+/* [raft-core LOG-18, LOG-4]: entries that the storage has yet, but that an
+ * unstable snapshot has replaced, are gone. */
+static void test_slice_before_an_unstable_snapshot(void **state)
+{
+    struct raft_snapshot *s = test_snapshot(5, 2);
+    struct raft_entries out = {0};
+
+    (void)state;
+    set_up((struct at[AT_MAX]){{1, 1}, {2, 1}, {3, 1}}, NULL);
+    raft_log_restore(&l, s);
+    raft_snapshot_unref(s);
+    assert_int_equal(raft_log_slice(&l, 1, 3, UINT64_MAX, &out), ERR_COMPACTED);
+    assert_int_equal(raft_log_entries(&l, 2, UINT64_MAX, &out), ERR_COMPACTED);
+    assert_int_equal(out.len, 0);
+    raft_entries_release(&out);
+    tear_down();
+}
+
 /* Slices are appended to what the caller has, and hold the right entries on
  * both sides of the border. */
 static void test_slice_appends_to_vector(void **state)
@@ -743,6 +761,7 @@ int main(void)
         cmocka_unit_test(test_is_out_of_bounds),
         cmocka_unit_test(test_slice),
         cmocka_unit_test(test_slice_has_no_gaps),
+        cmocka_unit_test(test_slice_before_an_unstable_snapshot),
         cmocka_unit_test(test_slice_appends_to_vector),
         cmocka_unit_test(test_scan),
         cmocka_unit_test(test_scan_stops_and_fills_pages),

@@ -177,6 +177,29 @@ static void test_stable_to_with_snap(void **state)
     }
 }
 
+/* [raft-core UN-6]: the unstable snapshot lies well before the entries that are
+ * left. An acknowledgement that names its index releases none of them. */
+static void test_acknowledgement_at_the_snapshot_releases_nothing(void **state)
+{
+    struct raft_snapshot *s = test_snapshot(4, 1);
+
+    (void)state;
+    set_up(UINT64_MAX);
+    raft_log_restore(&l, s);
+    raft_snapshot_unref(s);
+    append((struct at[AT_MAX]){{5, 1}, {6, 1}, {7, 1}});
+    raft_log_accept_unstable(&l);
+    raft_log_stable_to(&l, eid(6, 1));
+    assert_int_equal(l.unstable.offset, 7);
+    raft_log_stable_to(&l, eid(4, 1));
+    assert_int_equal(l.unstable.offset, 7);
+    assert_int_equal(unstable_len(&l.unstable), 1);
+    /* The snapshot still covers what the storage lacks. */
+    raft_log_stable_snap_to(&l, 4);
+    raft_log_release(&l);
+    memory_storage_release(&ms);
+}
+
 /* --- handing out to be applied --- */
 
 struct next_committed_case {
@@ -273,6 +296,29 @@ static void test_accept_applying(void **state)
         assert_int_equal(l.applying_ents_paused, cases[i].want_paused);
         tear_down();
     }
+}
+
+/* [raft-core LOG-13, AS-9]: what is handed out next has to fit into what is
+ * left of the budget. */
+static void test_budget_counts_what_is_outstanding(void **state)
+{
+    struct raft_entries out = {0};
+
+    (void)state;
+    set_up(100);
+    append((struct at[AT_MAX]){{1, 1}, {2, 1}, {3, 1}, {4, 1}});
+    raft_log_commit_to(&l, 1);
+    raft_log_accept_applying(&l, 1, 90, true);
+    raft_log_commit_to(&l, 4);
+    raft_log_next_committed_ents(&l, true, &out);
+    assert_entries(out.items, out.len, (struct at[AT_MAX]){{2, 1}});
+    raft_entries_reset(&out);
+    raft_log_applied_to(&l, 1, 90);
+    raft_log_next_committed_ents(&l, true, &out);
+    assert_entries(out.items, out.len,
+                   (struct at[AT_MAX]){{2, 1}, {3, 1}, {4, 1}});
+    raft_entries_release(&out);
+    tear_down();
 }
 
 static void test_applied_to(void **state)
@@ -377,9 +423,11 @@ int main(void)
         cmocka_unit_test(test_next_unstable_ents),
         cmocka_unit_test(test_stable_to),
         cmocka_unit_test(test_stable_to_with_snap),
+        cmocka_unit_test(test_acknowledgement_at_the_snapshot_releases_nothing),
         cmocka_unit_test(test_has_next_committed_ents),
         cmocka_unit_test(test_next_committed_ents),
         cmocka_unit_test(test_accept_applying),
+        cmocka_unit_test(test_budget_counts_what_is_outstanding),
         cmocka_unit_test(test_applied_to),
         cmocka_unit_test(test_applied_to_out_of_range_is_fatal),
         cmocka_unit_test(test_zero_budget_hands_out_single_entries),

@@ -221,6 +221,52 @@ static void test_all_server_stepdown(void **state)
     }
 }
 
+/* [raft-core ROLE-1] */
+static void test_role_change_restarts_the_election_timer(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    (void)state;
+    node_tick(n, 7);
+    assert_int_equal(n->r.election_elapsed, 7);
+    raft_become_candidate(&n->r);
+    assert_int_equal(n->r.election_elapsed, 0);
+    node_tick(n, 4);
+    raft_become_leader(&n->r);
+    assert_int_equal(n->r.election_elapsed, 0);
+    node_tick(n, 4);
+    raft_become_follower(&n->r, 2, 2);
+    assert_int_equal(n->r.election_elapsed, 0);
+    node_free(n);
+}
+
+/* [raft-core ROLE-1, TICK-2]: the first heartbeat of a leadership is due one
+ * heartbeat timeout after it began. */
+static void test_heartbeats_keep_their_distance(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3), .heartbeat = 3);
+
+    (void)state;
+    node_become_leader(n);
+    drop_messages(&n->r);
+    node_tick(n, 2);
+    assert_int_equal(drop_messages_of(&n->r, RAFT_MSG_HEARTBEAT), 0);
+    node_tick(n, 1);
+    assert_int_equal(drop_messages_of(&n->r, RAFT_MSG_HEARTBEAT), 2);
+    node_tick(n, 2);
+    assert_int_equal(drop_messages_of(&n->r, RAFT_MSG_HEARTBEAT), 0);
+
+    /* Two ticks of the old leadership do not count in the new one. */
+    raft_become_follower(&n->r, 2, RAFT_NONE);
+    node_become_leader(n);
+    drop_messages(&n->r);
+    node_tick(n, 2);
+    assert_int_equal(drop_messages_of(&n->r, RAFT_MSG_HEARTBEAT), 0);
+    node_tick(n, 1);
+    assert_int_equal(drop_messages_of(&n->r, RAFT_MSG_HEARTBEAT), 2);
+    node_free(n);
+}
+
 /* --- the leader's view of its members --- */
 
 static void test_progress_leader(void **state)
@@ -398,6 +444,40 @@ static void test_uncommitted_entry_limit(void **state)
     node_free(n);
 }
 
+static struct raft_message applied(struct node *n, uint64_t index)
+{
+    struct raft_message m = {.type = RAFT_MSG_STORAGE_APPLY_RESP,
+                             .from = RAFT_LOCAL_APPLY_THREAD,
+                             .to = n->r.id};
+
+    assert_int_equal(
+        raft_log_slice(&n->r.log, index, index + 1, RAFT_NO_LIMIT, &m.entries),
+        0);
+    return m;
+}
+
+/* What is added per proposal is taken off when it is applied, and no more. */
+static void test_uncommitted_size_is_that_of_payloads(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2));
+
+    (void)state;
+    node_become_leader(n);
+    node_step(n, with_blob(MSG(PROP, 1, 1), 100));
+    node_step(n, with_blob(MSG(PROP, 1, 1), 100));
+    assert_int_equal(n->r.uncommitted_size, 200);
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 3));
+    assert_int_equal(n->r.log.committed, 3);
+    node_step(n, applied(n, 1));
+    assert_int_equal(n->r.uncommitted_size, 200);
+    node_step(n, applied(n, 2));
+    assert_int_equal(n->r.uncommitted_size, 100);
+    node_step(n, applied(n, 3));
+    assert_int_equal(n->r.uncommitted_size, 0);
+    node_free(n);
+}
+
 static void test_role_change_forgets_what_only_a_leader_has(void **state)
 {
     struct node *n = NODE(.voters = IDS(1, 2, 3));
@@ -456,6 +536,20 @@ static void test_forget_leader(void **state)
     raft_become_leader(&n->r);
     node_step(n, MSG(FORGET_LEADER, 1, 1));
     assert_int_equal(n->r.lead, 1);
+    node_free(n);
+}
+
+/* [raft-core FL-1] */
+static void test_forget_leader_leaves_the_timer(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    (void)state;
+    node_step(n, MSG(HEARTBEAT, 2, 1, .term = 1));
+    node_tick(n, 5);
+    node_step(n, MSG(FORGET_LEADER, 1, 1));
+    assert_int_equal(n->r.lead, RAFT_NONE);
+    assert_int_equal(n->r.election_elapsed, 5);
     node_free(n);
 }
 
@@ -592,6 +686,8 @@ int main(void)
         cmocka_unit_test(test_applied_is_taken_from_config),
         cmocka_unit_test(test_state_transition),
         cmocka_unit_test(test_all_server_stepdown),
+        cmocka_unit_test(test_role_change_restarts_the_election_timer),
+        cmocka_unit_test(test_heartbeats_keep_their_distance),
         cmocka_unit_test(test_progress_leader),
         cmocka_unit_test(test_progress_resume_by_heartbeat_resp),
         cmocka_unit_test(test_progress_paused),
@@ -599,7 +695,9 @@ int main(void)
         cmocka_unit_test(test_send_append_for_progress_replicate),
         cmocka_unit_test(test_send_append_for_progress_snapshot),
         cmocka_unit_test(test_uncommitted_entry_limit),
+        cmocka_unit_test(test_uncommitted_size_is_that_of_payloads),
         cmocka_unit_test(test_forget_leader),
+        cmocka_unit_test(test_forget_leader_leaves_the_timer),
         cmocka_unit_test(test_vote_request_without_term_is_dropped),
         cmocka_unit_test(test_leader_ignores_responses_of_itself),
         cmocka_unit_test(test_short_heartbeat_context_is_ignored),

@@ -438,6 +438,42 @@ static void test_ack_beyond_the_log_is_dropped(void **state)
     node_free(n);
 }
 
+/* [raft-core ROLE-1]: its own log needs no acknowledgement of others; the entry
+ * of the new term waits for the disk. */
+static void test_new_leader_knows_its_own_log(void **state)
+{
+    struct node *n =
+        NODE(.voters = IDS(1, 2), .log = TERMS(1, 1, 1), .hs = {.term = 1});
+
+    (void)state;
+    node_become_leader(n);
+    assert_int_equal(pr_of(n, 1)->match, 3);
+    assert_int_equal(pr_of(n, 2)->match, 0);
+    drop_messages(&n->r);
+    assert_int_equal(pr_of(n, 1)->match, 4);
+    node_free(n);
+}
+
+/* [raft-core HB-2, PG-10]: a heartbeat takes back what counts as sent, as the
+ * append that carried more may be lost. */
+static void test_heartbeat_sets_the_sent_commit(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    (void)state;
+    node_become_leader(n);
+    node_propose(n, "a");
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 2));
+    assert_int_equal(n->r.log.committed, 2);
+    node_step(n, MSG(APP_RESP, 3, 1, .term = 1, .index = 1));
+    assert_int_equal(pr_of(n, 3)->sent_commit, 2);
+    node_step(n, MSG(BEAT, 1, 1));
+    assert_int_equal(pr_of(n, 2)->sent_commit, 2);
+    assert_int_equal(pr_of(n, 3)->sent_commit, 1);
+    node_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +489,8 @@ int main(void)
         cmocka_unit_test(test_heartbeat_resp_recovers_from_probing),
         cmocka_unit_test(test_ack_brings_the_commit_index),
         cmocka_unit_test(test_ack_beyond_the_log_is_dropped),
+        cmocka_unit_test(test_new_leader_knows_its_own_log),
+        cmocka_unit_test(test_heartbeat_sets_the_sent_commit),
     };
 
     return cmocka_run_group_tests_name("raft_leader", tests, NULL, NULL);

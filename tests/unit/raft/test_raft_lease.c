@@ -257,6 +257,76 @@ static void test_add_node_check_quorum(void **state)
     node_free(n);
 }
 
+/* One of two followers and the leader itself are a majority, for as many
+ * periods as the follower answers. The leader proposes nothing, so no
+ * acknowledgement of its own shows that it is there. */
+static void test_leader_counts_itself_in_every_period(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3), .check_quorum = true);
+
+    (void)state;
+    node_become_leader(n);
+    drop_messages(&n->r);
+    for (int period = 0; period < 4; period++) {
+        node_step(n, MSG(HEARTBEAT_RESP, 2, 1, .term = 1));
+        node_tick(n, n->r.election_timeout);
+        drop_messages(&n->r);
+        assert_int_equal(n->r.role, RAFT_LEADER);
+    }
+    node_free(n);
+}
+
+/* The quorum is checked once in an election timeout, not at each tick after
+ * the first one [raft-core TICK-2]. */
+static void test_quorum_is_checked_once_in_a_period(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3), .check_quorum = true);
+
+    (void)state;
+    node_become_leader(n);
+    drop_messages(&n->r);
+    node_step(n, MSG(HEARTBEAT_RESP, 2, 1, .term = 1));
+    node_tick(n, n->r.election_timeout);
+    assert_int_equal(n->r.role, RAFT_LEADER);
+    node_tick(n, n->r.election_timeout - 1);
+    assert_int_equal(n->r.role, RAFT_LEADER);
+    node_tick(n, 1);
+    assert_int_equal(n->r.role, RAFT_FOLLOWER);
+    node_free(n);
+}
+
+/* Learners that answer do not make up for voters that do not. */
+static void test_learners_make_no_quorum(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3), .learners = IDS(4, 5, 6),
+                          .check_quorum = true);
+
+    (void)state;
+    node_become_leader(n);
+    drop_messages(&n->r);
+    for (uint64_t id = 4; id <= 6; id++) {
+        node_step(n, MSG(HEARTBEAT_RESP, id, 1, .term = 1));
+    }
+    node_tick(n, n->r.election_timeout);
+    assert_int_equal(n->r.role, RAFT_FOLLOWER);
+    node_free(n);
+}
+
+/* An answer of a higher term deposes a leader, whatever it answers
+ * [raft-core 7.2, EL-20]. */
+static void test_answer_of_a_higher_term_deposes(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3), .check_quorum = true);
+
+    (void)state;
+    node_become_leader(n);
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 5));
+    assert_role(n, RAFT_FOLLOWER, 5);
+    assert_int_equal(n->r.lead, RAFT_NONE);
+    node_free(n);
+}
+
 /* --- PreVote --- */
 
 static void test_node_with_smaller_term_can_complete_election(void **state)
@@ -406,6 +476,10 @@ int main(void)
         cmocka_unit_test(test_disruptive_follower),
         cmocka_unit_test(test_disruptive_follower_pre_vote),
         cmocka_unit_test(test_add_node_check_quorum),
+        cmocka_unit_test(test_leader_counts_itself_in_every_period),
+        cmocka_unit_test(test_quorum_is_checked_once_in_a_period),
+        cmocka_unit_test(test_learners_make_no_quorum),
+        cmocka_unit_test(test_answer_of_a_higher_term_deposes),
         cmocka_unit_test(test_node_with_smaller_term_can_complete_election),
         cmocka_unit_test(test_pre_vote_with_split_vote),
         cmocka_unit_test(test_pre_vote_with_check_quorum),

@@ -193,6 +193,55 @@ static void test_read_only_trace(void **state)
     node_free(n);
 }
 
+static void ask(struct node *n, const char *ctx)
+{
+    node_step(n, with_data(MSG(READ_INDEX, 1, 1), ctx));
+}
+
+/* Member 2 answers the heartbeats up to the read at `position`. */
+static void echo(struct node *n, uint8_t position)
+{
+    struct raft_message m = MSG(HEARTBEAT_RESP, 2, 1, .term = n->r.term);
+    uint8_t ctx[READ_ONLY_CONTEXT_SIZE] = {position};
+
+    raft_message_set_context(&m, (struct bytes){ctx, sizeof ctx});
+    node_step(n, m);
+}
+
+static void assert_reads(struct node *n, size_t count, const char *const *ctx,
+                         const uint64_t *index)
+{
+    assert_int_equal(n->r.n_read_states, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct read_state *rs = &n->r.read_states[i];
+
+        assert_int_equal(rs->index, index[i]);
+        assert_int_equal(rs->ctx_len, strlen(ctx[i]));
+        assert_memory_equal(rs->ctx, ctx[i], strlen(ctx[i]));
+    }
+    n->r.n_read_states = 0;
+}
+
+/* [raft-core RI-6, RI-9]: the index is that of the request's arrival. */
+static void test_read_index_is_that_of_the_arrival(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    (void)state;
+    node_become_leader(n);
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 1));
+    ask(n, "early");
+    node_propose(n, "a");
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 2));
+    assert_int_equal(n->r.log.committed, 2);
+    ask(n, "late");
+    echo(n, 2);
+    assert_reads(n, 2, (const char *[]){"early", "late"}, (uint64_t[]){1, 2});
+    node_free(n);
+}
+
 static void test_raft_frees_read_only_mem(void **state)
 {
     struct node *n = NODE(.voters = IDS(1, 2));
@@ -292,6 +341,33 @@ static void test_read_queue_is_cleared_on_role_change(void **state)
     node_free(n);
 }
 
+/* [raft-core RI-3, PF-36]: reads that waited for the first commit of the term
+ * are taken up once, in their order. */
+static void test_postponed_reads_are_taken_up_once_in_order(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    (void)state;
+    node_become_leader(n);
+    drop_messages(&n->r);
+    ask(n, "a");
+    ask(n, "b");
+    ask(n, "c");
+    assert_int_equal(n->r.pending_reads.len, 3);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 1));
+    assert_int_equal(read_only_pending(&n->r.read_only), 3);
+    echo(n, 3);
+    assert_reads(n, 3, (const char *[]){"a", "b", "c"}, (uint64_t[]){1, 1, 1});
+
+    node_propose(n, "x");
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 2));
+    assert_int_equal(n->r.log.committed, 2);
+    assert_int_equal(read_only_pending(&n->r.read_only), 0);
+    assert_int_equal(n->r.pending_reads.len, 0);
+    node_free(n);
+}
+
 /* PF-42, as we decide it: a group of one waits for its first commit as well. */
 static void test_singleton_waits_for_its_first_commit(void **state)
 {
@@ -368,6 +444,11 @@ static void test_malformed_reads_are_dropped(void **state)
     drop_messages(&n->r);
     node_step(n, MSG(READ_INDEX_RESP, 2, 1, .term = 1, .index = 7));
     node_step(n, with_blob(MSG(READ_INDEX_RESP, 2, 1, .term = 1), 65));
+    /* Exactly one context comes with an answer [raft-core 7.4]. */
+    node_step(n, with_data(with_data(MSG(READ_INDEX_RESP, 2, 1, .term = 1,
+                                         .index = 7),
+                                     "a"),
+                           "b"));
     assert_int_equal(n->r.n_read_states, 0);
     node_become_leader(n);
     drop_messages(&n->r);
@@ -402,9 +483,11 @@ int main(void)
         cmocka_unit_test(test_read_only_with_learner),
         cmocka_unit_test(test_read_only_for_new_leader),
         cmocka_unit_test(test_read_only_trace),
+        cmocka_unit_test(test_read_index_is_that_of_the_arrival),
         cmocka_unit_test(test_raft_frees_read_only_mem),
         cmocka_unit_test(test_read_only_duplicate_request),
         cmocka_unit_test(test_read_queue_is_cleared_on_role_change),
+        cmocka_unit_test(test_postponed_reads_are_taken_up_once_in_order),
         cmocka_unit_test(test_singleton_waits_for_its_first_commit),
         cmocka_unit_test(test_removed_leader_asks_the_singleton),
         cmocka_unit_test(test_reads_are_answered_when_the_quorum_shrinks),

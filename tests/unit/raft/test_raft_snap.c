@@ -184,6 +184,53 @@ static void test_snapshot_ack_of_older_term(void **state)
     node_free(n);
 }
 
+/* A snapshot from before the log begins: its term is not known any more, and
+ * it must not start the log again [raft-core SNAP-7]. */
+static void test_snapshot_before_the_log_is_ignored(void **state)
+{
+    struct node *n =
+        NODE(.voters = IDS(1, 2), .log_first = 6, .log_term0 = 2,
+             .log = TERMS(2, 2, 2), .hs = {.term = 2, .commit = 6});
+    struct raft_snapshot *s = member_snapshot(3, 1, IDS(1, 2), NO_IDS);
+
+    (void)state;
+    assert_false(raft_restore(&n->r, s));
+    assert_int_equal(n->r.log.committed, 6);
+    assert_int_equal(raft_log_first_index(&n->r.log), 6);
+    /* The answer is what is known to agree, not the end of the log: that was
+     * not compared [raft-core SNAP-6]. */
+    node_step(n, with_snapshot(MSG(SNAP, 2, 1, .term = 2), s));
+    assert_int_equal(n->r.msgs_after_append.len, 1);
+    assert_int_equal(n->r.msgs_after_append.items[0].index, 6);
+    assert_int_equal(raft_log_last_index(&n->r.log), 8);
+    raft_snapshot_unref(s);
+    node_free(n);
+}
+
+/* A snapshot's acknowledgement that comes twice, or after that of a newer one,
+ * takes applied nowhere [raft-core SNAP-9]. */
+static void test_late_snapshot_acknowledgement(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2), .async = true);
+    struct raft_snapshot *old = member_snapshot(3, 1, IDS(1, 2), NO_IDS);
+    struct raft_snapshot *new = member_snapshot(7, 1, IDS(1, 2), NO_IDS);
+
+    (void)state;
+    node_step(n, with_snapshot(MSG(SNAP, 2, 1, .term = 1), old));
+    node_step(n, with_snapshot(MSG(SNAP, 2, 1, .term = 1), new));
+    assert_int_equal(memory_storage_apply_snapshot(&n->ms, new), 0);
+    for (int i = 0; i < 2; i++) {
+        raft_applied_snap(&n->r, new);
+        assert_int_equal(n->r.log.applied, 7);
+        raft_applied_snap(&n->r, old);
+        assert_int_equal(n->r.log.applied, 7);
+    }
+    assert_false(raft_log_has_next_or_in_progress_snapshot(&n->r.log));
+    raft_snapshot_unref(old);
+    raft_snapshot_unref(new);
+    node_free(n);
+}
+
 /* --- sending --- */
 
 /* A leader of {1, 2} whose log starts after 11/11. */
@@ -380,6 +427,55 @@ static void test_ignore_providing_snap(void **state)
     node_free(n);
 }
 
+/* A leader whose log begins behind index 5. */
+static struct node *compacted_leader(size_t max_inflight_msgs)
+{
+    struct node *n = NODE(.voters = IDS(1, 2), .log_first = 6, .log_term0 = 5,
+                          .log = TERMS(5, 5, 5, 5, 5),
+                          .max_inflight_msgs = max_inflight_msgs,
+                          .hs = {.term = 5, .commit = 10});
+
+    node_become_leader(n);
+    drop_messages(&n->r);
+    pr_of(n, 2)->recent_active = true;
+    return n;
+}
+
+/* [raft-core PR-14]: an acknowledgement that our log does not reach leaves the
+ * member waiting for its snapshot; it is not sent another one. */
+static void test_ack_below_the_log_sends_no_second_snapshot(void **state)
+{
+    struct node *n = compacted_leader(256);
+
+    (void)state;
+    progress_become_snapshot(pr_of(n, 2), 10);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 6, .index = 4));
+    assert_int_equal(pr_of(n, 2)->state, PROGRESS_SNAPSHOT);
+    assert_int_equal(pr_of(n, 2)->pending_snapshot, 10);
+    assert_int_equal(drop_messages(&n->r), 0);
+    node_free(n);
+}
+
+/* [raft-core PF-12]: a full window whose first message was lost, and whose
+ * entries are compacted by now. An append without entries would name an entry
+ * whose term is not known. */
+static void test_full_window_over_compacted_entries(void **state)
+{
+    struct node *n = compacted_leader(1);
+    struct progress *pr = pr_of(n, 2);
+
+    (void)state;
+    progress_become_replicate(pr);
+    pr->next = 2;
+    progress_sent_entries(pr, 1, 0);
+    assert_true(inflights_full(&pr->inflights));
+    node_step(n, MSG(HEARTBEAT_RESP, 2, 1, .term = 6));
+    assert_int_equal(n->r.msgs.len, 1);
+    assert_int_equal(n->r.msgs.items[0].type, RAFT_MSG_SNAP);
+    assert_int_equal(pr->state, PROGRESS_SNAPSHOT);
+    node_free(n);
+}
+
 /* --- through a network --- */
 
 static void compact_at_applied(struct node *n)
@@ -465,6 +561,8 @@ int main(void)
         cmocka_unit_test(test_restore_of_impossible_members_is_refused),
         cmocka_unit_test(test_restore_from_snap_msg),
         cmocka_unit_test(test_snapshot_ack_of_older_term),
+        cmocka_unit_test(test_snapshot_before_the_log_is_ignored),
+        cmocka_unit_test(test_late_snapshot_acknowledgement),
         cmocka_unit_test(test_sending_snapshot_set_pending_snapshot),
         cmocka_unit_test(test_pending_snapshot_pause_replication),
         cmocka_unit_test(test_snapshot_failure),
@@ -473,6 +571,8 @@ int main(void)
         cmocka_unit_test(test_snapshot_status_in_other_states),
         cmocka_unit_test(test_provide_snap),
         cmocka_unit_test(test_ignore_providing_snap),
+        cmocka_unit_test(test_ack_below_the_log_sends_no_second_snapshot),
+        cmocka_unit_test(test_full_window_over_compacted_entries),
         cmocka_unit_test(test_slow_node_restore),
         cmocka_unit_test(test_learner_receive_snapshot),
         cmocka_unit_test(test_snapshot_abort_below_pending_snapshot),

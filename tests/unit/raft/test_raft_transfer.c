@@ -211,13 +211,6 @@ static struct node *isolated_third(struct network *nt)
     return nt->nodes[1];
 }
 
-static void ticks(struct node *n, int count)
-{
-    for (int i = 0; i < count; i++) {
-        n->r.tick(&n->r);
-    }
-}
-
 static void test_leader_transfer_timeout(void **state)
 {
     struct network nt;
@@ -226,9 +219,9 @@ static void test_leader_transfer_timeout(void **state)
     (void)state;
     network_transfer(&nt, 1, 3);
     assert_int_equal(lead->r.lead_transferee, 3);
-    ticks(lead, lead->r.heartbeat_timeout);
+    node_tick(lead, lead->r.heartbeat_timeout);
     assert_int_equal(lead->r.lead_transferee, 3);
-    ticks(lead, lead->r.election_timeout - lead->r.heartbeat_timeout);
+    node_tick(lead, lead->r.election_timeout - lead->r.heartbeat_timeout);
     assert_transferred(lead, RAFT_LEADER, 1);
     network_release(&nt);
 }
@@ -240,13 +233,13 @@ static void test_transfer_restarts_the_election_timer(void **state)
 
     (void)state;
     node_become_leader(n);
-    ticks(n, 9);
+    node_tick(n, 9);
     node_step(n, MSG(TRANSFER_LEADER, 2, 1));
-    ticks(n, 1);
+    node_tick(n, 1);
     assert_int_equal(n->r.lead_transferee, 2);
-    ticks(n, 8);
+    node_tick(n, 8);
     assert_int_equal(n->r.lead_transferee, 2);
-    ticks(n, 1);
+    node_tick(n, 1);
     assert_transferred(n, RAFT_LEADER, 1);
     node_free(n);
 }
@@ -357,9 +350,9 @@ static void test_leader_transfer_second_transfer_to_same_node(void **state)
     (void)state;
     network_transfer(&nt, 1, 3);
     assert_int_equal(lead->r.lead_transferee, 3);
-    ticks(lead, lead->r.heartbeat_timeout);
+    node_tick(lead, lead->r.heartbeat_timeout);
     network_transfer(&nt, 1, 3); /* does not extend the deadline */
-    ticks(lead, lead->r.election_timeout - lead->r.heartbeat_timeout);
+    node_tick(lead, lead->r.election_timeout - lead->r.heartbeat_timeout);
     assert_transferred(lead, RAFT_LEADER, 1);
     network_release(&nt);
 }
@@ -372,6 +365,28 @@ static void test_transfer_without_leader_is_dropped(void **state)
     (void)state;
     node_step(n, MSG(TRANSFER_LEADER, 2, 1));
     assert_int_equal(drop_messages(&n->r), 0);
+    node_free(n);
+}
+
+/* The target must have all of the log, not only what is committed. */
+static void test_transfer_waits_for_the_end_of_the_log(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    (void)state;
+    node_become_leader(n);
+    node_propose(n, "a");
+    node_propose(n, "b"); /* 1 is the empty entry, 2 and 3 these */
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 3, 1, .term = 1, .index = 1));
+    assert_int_equal(n->r.log.committed, 1);
+    node_step(n, MSG(TRANSFER_LEADER, 2, 1));
+    assert_int_equal(drop_messages_of(&n->r, RAFT_MSG_TIMEOUT_NOW), 0);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 2));
+    assert_int_equal(n->r.log.committed, 2);
+    assert_int_equal(drop_messages_of(&n->r, RAFT_MSG_TIMEOUT_NOW), 0);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 3));
+    assert_int_equal(drop_messages_of(&n->r, RAFT_MSG_TIMEOUT_NOW), 1);
     node_free(n);
 }
 
@@ -397,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_leader_transfer_second_transfer_to_another_node),
         cmocka_unit_test(test_leader_transfer_second_transfer_to_same_node),
         cmocka_unit_test(test_transfer_without_leader_is_dropped),
+        cmocka_unit_test(test_transfer_waits_for_the_end_of_the_log),
     };
 
     return cmocka_run_group_tests_name("raft_transfer", tests, NULL, NULL);
