@@ -6,15 +6,8 @@
 #ifndef SRC_BASE_COMMON_H
 #define SRC_BASE_COMMON_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "src/base/banned.h"
-
-#define MUST_CHECK             __attribute__((warn_unused_result))
-#define NORETURN               __attribute__((noreturn))
-#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#include "src/base/types.h"
 
 /* Print where and what to stderr and abort. Only ASSERT and UNREACHABLE call
  * it; nothing below src/server ends the process in any other way. */
@@ -30,13 +23,6 @@ NORETURN void assert_fail(const char *file, int line, const char *what);
     ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-
-/* A borrowed run of bytes. `data` NULL means absent, which is not the same as
- * present and empty wherever a format tells the two apart. */
-struct bytes {
-    const uint8_t *data;
-    size_t len;
-};
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {

@@ -2,11 +2,8 @@
  *
  * Lower case, no full stop, numbers with their names. The sink adds the time;
  * tests capture lines instead. Nothing per request at INFO, never a client's
- * value.
- *
- * LOG_FATAL is for the raft core's fatal conditions only (raft-core 2.3): the
- * sink gets the line, and if it returns the process aborts. A test's sink
- * leaves by longjmp. */
+ * value. LOG_FATAL is for the raft core's fatal conditions only; a test's sink
+ * leaves it by longjmp. */
 
 #ifndef SRC_BASE_LOG_H
 #define SRC_BASE_LOG_H
@@ -15,24 +12,7 @@
 #include <stdarg.h>
 
 #include "src/base/common.h"
-
-enum log_level {
-    LOG_DEBUG,
-    LOG_INFO,
-    LOG_WARN,
-    LOG_ERROR,
-    LOG_FATAL,
-    LOG_NONE, /* as a logger's level: silent */
-};
-
-/* `line` has no newline and is borrowed for the call. */
-typedef void log_sink_fn(void *ctx, enum log_level level, const char *line);
-
-struct logger {
-    enum log_level level; /* lines below it are not formatted */
-    log_sink_fn *sink;    /* NULL: silent, LOG_FATAL prints and aborts */
-    void *ctx;            /* handed to the sink */
-};
+#include "src/base/logger.h"
 
 /* `lg` may be NULL: silent. */
 void log_at(const struct logger *lg, enum log_level level, const char *fmt, ...)

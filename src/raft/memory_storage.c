@@ -1,6 +1,9 @@
 /* See memory_storage.h. The rule numbers are those of raft-core 15.2. */
 
 #include "src/raft/memory_storage.h"
+#include "src/base/alloc.h"
+#include "src/base/log.h"
+#include "src/raft/entry_queue.h"
 
 static struct memory_storage *self(struct raft_storage *s)
 {
@@ -9,7 +12,7 @@ static struct memory_storage *self(struct raft_storage *s)
 
 static uint64_t dummy_index(const struct memory_storage *ms)
 {
-    return entry_queue_at(&ms->ents, 0)->index;
+    return entry_queue_at(ms->ents, 0)->index;
 }
 
 /* The entry before the first one: a position without content. */
@@ -30,7 +33,7 @@ uint64_t memory_storage_first_index(const struct memory_storage *ms)
 
 uint64_t memory_storage_last_index(const struct memory_storage *ms)
 {
-    return dummy_index(ms) + entry_queue_len(&ms->ents) - 1;
+    return dummy_index(ms) + entry_queue_len(ms->ents) - 1;
 }
 
 /* --- what raft calls --- */
@@ -60,10 +63,10 @@ static int entries(struct raft_storage *s, uint64_t lo, uint64_t hi,
                   " wanted, the last one is %" PRIu64,
                   hi, memory_storage_last_index(ms));
     }
-    if (entry_queue_len(&ms->ents) == 1) {
+    if (entry_queue_len(ms->ents) == 1) {
         return ERR_UNAVAILABLE;
     }
-    items = entry_queue_items(&ms->ents) + (lo - dummy_index(ms));
+    items = entry_queue_items(ms->ents) + (lo - dummy_index(ms));
     raft_entries_append(out, items,
                         raft_entries_limit(items, hi - lo, max_size));
     return 0;
@@ -79,7 +82,7 @@ static int term(struct raft_storage *s, uint64_t i, uint64_t *out)
     if (i > memory_storage_last_index(ms)) {
         return ERR_UNAVAILABLE;
     }
-    *out = entry_queue_at(&ms->ents, i - dummy_index(ms))->term;
+    *out = entry_queue_at(ms->ents, i - dummy_index(ms))->term;
     return 0;
 }
 
@@ -116,8 +119,8 @@ static void restart_at(struct memory_storage *ms, uint64_t index, uint64_t t)
 {
     struct raft_entry *dummy = dummy_new(index, t);
 
-    entry_queue_reset(&ms->ents);
-    entry_queue_append(&ms->ents, &dummy, 1);
+    entry_queue_reset(ms->ents);
+    entry_queue_append(ms->ents, &dummy, 1);
     raft_entry_unref(dummy);
 }
 
@@ -127,6 +130,7 @@ void memory_storage_init(struct memory_storage *ms, const struct logger *lg)
         .base = {.ops = &memory_storage_ops},
         .lg = lg,
         .snapshot = raft_snapshot_new(),
+        .ents = xcalloc(1, sizeof(*ms->ents)),
     };
     restart_at(ms, 0, 0);
 }
@@ -135,7 +139,9 @@ void memory_storage_release(struct memory_storage *ms)
 {
     raft_snapshot_unref(ms->snapshot);
     ms->snapshot = NULL;
-    entry_queue_release(&ms->ents);
+    entry_queue_release(ms->ents);
+    xfree(ms->ents);
+    ms->ents = NULL;
 }
 
 void memory_storage_set_hard_state(struct memory_storage *ms,
@@ -202,9 +208,9 @@ int memory_storage_compact(struct memory_storage *ms, uint64_t index)
                   "compaction to %" PRIu64 " is beyond the last index %" PRIu64,
                   index, memory_storage_last_index(ms));
     }
-    t = entry_queue_at(&ms->ents, index - dummy_index(ms))->term;
-    entry_queue_drop_front(&ms->ents, index - dummy_index(ms));
-    entry_queue_replace_front(&ms->ents, dummy_new(index, t));
+    t = entry_queue_at(ms->ents, index - dummy_index(ms))->term;
+    entry_queue_drop_front(ms->ents, index - dummy_index(ms));
+    entry_queue_replace_front(ms->ents, dummy_new(index, t));
     return 0;
 }
 
@@ -224,12 +230,12 @@ void memory_storage_append(struct memory_storage *ms,
         n -= cut;
     }
     at = items[0]->index - dummy_index(ms);
-    if (at > entry_queue_len(&ms->ents)) {
+    if (at > entry_queue_len(ms->ents)) {
         log_fatal(ms->lg,
                   "append from index %" PRIu64
                   " leaves a gap after the last index %" PRIu64,
                   items[0]->index, memory_storage_last_index(ms));
     }
-    entry_queue_truncate(&ms->ents, at);
-    entry_queue_append(&ms->ents, items, n);
+    entry_queue_truncate(ms->ents, at);
+    entry_queue_append(ms->ents, items, n);
 }

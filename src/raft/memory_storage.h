@@ -10,16 +10,17 @@
 #ifndef SRC_RAFT_MEMORY_STORAGE_H
 #define SRC_RAFT_MEMORY_STORAGE_H
 
-#include "src/base/log.h"
-#include "src/raft/entry_queue.h"
+#include "src/base/logger.h"
 #include "src/raft/storage.h"
+
+struct entry_queue;
 
 struct memory_storage {
     struct raft_storage base; /* hand &ms->base to raft */
     const struct logger *lg;  /* for fatal conditions; may be NULL */
     struct hard_state hard_state;
     struct raft_snapshot *snapshot; /* never NULL; empty at first */
-    struct entry_queue ents;        /* never empty: the first is the dummy */
+    struct entry_queue *ents;       /* never empty: the first is the dummy */
 };
 
 void memory_storage_init(struct memory_storage *ms, const struct logger *lg);

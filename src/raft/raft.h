@@ -27,7 +27,7 @@
 #define SRC_RAFT_RAFT_H
 
 #include "proto/raftpb.h"
-#include "src/base/log.h"
+#include "src/base/logger.h"
 #include "src/raft/storage.h"
 
 #define RAFT_NO_LIMIT UINT64_MAX

@@ -26,6 +26,7 @@
 #ifndef SRC_RAFT_RAFT_INTERNAL_H
 #define SRC_RAFT_RAFT_INTERNAL_H
 
+#include "src/base/log.h"
 #include "src/base/rng.h"
 #include "src/raft/confchange.h"
 #include "src/raft/log.h"

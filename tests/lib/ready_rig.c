@@ -2,6 +2,7 @@
 
 #include "tests/lib/ready_rig.h"
 
+#include "src/raft/entry_queue.h"
 #include "tests/lib/cmocka.h"
 
 void ready_rig_init(struct ready_rig *rig, const struct ready_rig_options *o)
@@ -116,8 +117,8 @@ void ready_rig_follow(struct ready_rig *rig, uint64_t leader)
 
 bool ready_rig_log_has(const struct ready_rig *rig, struct bytes payload)
 {
-    for (size_t i = 0; i < entry_queue_len(&rig->log.ents); i++) {
-        const struct raft_entry *e = entry_queue_at(&rig->log.ents, i);
+    for (size_t i = 0; i < entry_queue_len(rig->log.ents); i++) {
+        const struct raft_entry *e = entry_queue_at(rig->log.ents, i);
 
         if (e->len == payload.len &&
             memcmp(e->data, payload.data, payload.len) == 0) {

@@ -6,6 +6,7 @@
 #include "tests/lib/entries.h"
 #include "tests/lib/fatal.h"
 
+#include "src/raft/entry_queue.h"
 #include "src/raft/memory_storage.h"
 
 static struct fatal_trap trap;
@@ -169,7 +170,7 @@ static void test_storage_compact(void **state)
         set_up();
         assert_int_equal(memory_storage_compact(&ms, cases[i].index),
                          cases[i].rc);
-        assert_entries(entry_queue_items(&ms.ents), entry_queue_len(&ms.ents),
+        assert_entries(entry_queue_items(ms.ents), entry_queue_len(ms.ents),
                        cases[i].want);
         tear_down();
     }
@@ -194,7 +195,7 @@ static void test_storage_compact_keeps_what_is_shared(void **state)
     assert_int_equal(memory_storage_compact(&ms, 4), 0);
     assert_int_equal(v.items[0]->refs, 1);
     assert_int_equal(v.items[0]->len, 100);
-    assert_int_equal(entry_queue_at(&ms.ents, 0)->len, 0);
+    assert_int_equal(entry_queue_at(ms.ents, 0)->len, 0);
     raft_entries_release(&v);
     tear_down();
 }
@@ -260,7 +261,7 @@ static void test_storage_append(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         set_up();
         append(cases[i].ents);
-        assert_entries(entry_queue_items(&ms.ents), entry_queue_len(&ms.ents),
+        assert_entries(entry_queue_items(ms.ents), entry_queue_len(ms.ents),
                        cases[i].want);
         tear_down();
     }

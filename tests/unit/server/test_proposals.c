@@ -8,6 +8,7 @@
 #include "proto/raftpb.h"
 #include "src/base/alloc.h"
 #include "src/base/bounds.h"
+#include "src/raft/entry_queue.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/ready_rig.h"
 
@@ -350,8 +351,7 @@ static void test_change_carries_id_member_and_url(void **state)
         assert_int_equal(reqs[i].stage, REQUEST_PROPOSED);
         /* With a second voter nothing is committed alone: look at the log. */
         ready_rig_process(&f.rig);
-        e = entry_queue_at(&f.rig.log.ents,
-                           entry_queue_len(&f.rig.log.ents) - 1);
+        e = entry_queue_at(f.rig.log.ents, entry_queue_len(f.rig.log.ents) - 1);
         assert_int_equal(e->type, RAFT_ENTRY_CONF_CHANGE);
         assert_int_equal(conf_change_decode(raft_entry_data(e), &cc), 0);
         assert_int_equal(cc.id, reqs[i].id);

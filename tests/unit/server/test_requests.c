@@ -6,6 +6,7 @@
 #include "src/base/bounds.h"
 #include "src/kv/command.h"
 #include "src/kv/kvstore.h"
+#include "src/raft/entry_queue.h"
 #include "src/server/raftnode_internal.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/sim_cluster.h"
@@ -44,10 +45,10 @@ static bool in_a_log(const struct sim_cluster *c, const char *value)
 {
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
         const struct raftnode *node = c->nodes[id].node;
-        size_t n = node == NULL ? 0 : entry_queue_len(&node->log.ents);
+        size_t n = node == NULL ? 0 : entry_queue_len(node->log.ents);
 
         for (size_t i = 0; i < n; i++) {
-            const struct raft_entry *e = entry_queue_at(&node->log.ents, i);
+            const struct raft_entry *e = entry_queue_at(node->log.ents, i);
             struct kv_command cmd;
 
             if (e->type == RAFT_ENTRY_NORMAL && e->len > 0 &&

@@ -5,6 +5,7 @@
 #include "src/server/storage.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 #include "src/base/alloc.h"
 #include "tests/lib/cmocka.h"
