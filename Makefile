@@ -10,7 +10,10 @@
 #   make bench-core         the core's speed; BENCH_SECS=20
 #   make lint               layers, purity of the core, format, file sizes
 #   make fmt                format the sources in place
-#   make install            PREFIX=/usr/local BINDIR DESTDIR; make uninstall
+#   make check-install      the installed library, with a program that uses it
+#   make install            PREFIX=/usr/local BINDIR LIBDIR INCLUDEDIR DESTDIR;
+#                           the daemon and libetcdraft, or one of them with
+#                           install-bin, install-lib; make uninstall
 #
 # V=1 shows the commands, WERROR=1 makes warnings errors, BUILD= moves the
 # output, SANITIZE=address,undefined builds with sanitizers. CC, CFLAGS, CPPFLAGS
@@ -19,6 +22,8 @@
 BUILD      ?= build
 PREFIX     ?= /usr/local
 BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
 CFLAGS     ?= -O2 -g
 PKG_CONFIG ?= pkg-config
 PROTOC_C   ?= protoc-c
@@ -250,7 +255,7 @@ lint: $(BUILD)/libraft.a $(BUILD)/libkv.a
 	$(Q)scripts/check-format.sh
 	$(Q)scripts/check-sizes.sh
 
-check: test lint check-asan check-integration
+check: test lint check-asan check-integration check-install
 
 # Sources of ours: everything but what is generated under $(BUILD).
 SOURCES = $(shell find proto src wal snap transport httpapi tests -name '*.[ch]')
@@ -258,12 +263,52 @@ SOURCES = $(shell find proto src wal snap transport httpapi tests -name '*.[ch]'
 fmt:
 	$(Q)$(CLANG_FORMAT) -i $(SOURCES)
 
-install: $(BUILD)/raftexample
+# --- libetcdraft: the core for other programs --------------------------------
+
+ETCDRAFT := $(BUILD)/etcdraft
+# Public: what a user calls, and what that includes.
+ETCDRAFT_HEADERS := $(addprefix src/base/,types.h err.h logger.h) proto/raftpb.h \
+    $(addprefix src/raft/,raft.h rawnode.h storage.h memory_storage.h)
+# The core and what it calls, the codecs of its messages, nothing else.
+ETCDRAFT_OBJS := $(OBJS_raft) \
+    $(filter $(BUILD)/proto/raft%,$(OBJS_proto) $(PBC_OBJS)) \
+    $(patsubst %,$(BUILD)/src/base/%.o,alloc buf common err log rng)
+
+$(ETCDRAFT)/libetcdraft.a: $(ETCDRAFT_OBJS) $(ETCDRAFT_HEADERS) scripts/make-etcdraft
+	@echo "  LIB     $@"
+	$(Q)CC="$(CC)" AR="$(AR)" scripts/make-etcdraft $(@D) $(ETCDRAFT_HEADERS) \
+	    -- $(ETCDRAFT_OBJS)
+
+lib: $(ETCDRAFT)/libetcdraft.a
+
+# Where things are below the prefix, the .pc file says so: it can be moved.
+UNDER_PREFIX = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
+
+install: install-bin install-lib
+
+install-bin: $(BUILD)/raftexample
 	install -d $(DESTDIR)$(BINDIR)
 	install -m 755 $(BUILD)/raftexample $(DESTDIR)$(BINDIR)/raftexample
 
+install-lib: $(ETCDRAFT)/libetcdraft.a etcdraft.pc.in
+	install -d $(DESTDIR)$(INCLUDEDIR)/etcdraft $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -m 644 $(addprefix $(ETCDRAFT)/include/etcdraft/,$(notdir $(ETCDRAFT_HEADERS))) \
+	    $(DESTDIR)$(INCLUDEDIR)/etcdraft
+	install -m 644 $< $(DESTDIR)$(LIBDIR)/libetcdraft.a
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@LIBDIR@|$(call UNDER_PREFIX,$(LIBDIR))|' \
+	    -e 's|@INCLUDEDIR@|$(call UNDER_PREFIX,$(INCLUDEDIR))|' \
+	    -e 's|@PBC_LIBS@|$(PBC_LIBS)|' etcdraft.pc.in >$(ETCDRAFT)/etcdraft.pc
+	install -m 644 $(ETCDRAFT)/etcdraft.pc $(DESTDIR)$(LIBDIR)/pkgconfig/etcdraft.pc
+
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/raftexample
+	rm -f $(DESTDIR)$(LIBDIR)/libetcdraft.a $(DESTDIR)$(LIBDIR)/pkgconfig/etcdraft.pc
+	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/etcdraft/,$(notdir $(ETCDRAFT_HEADERS)))
+	-rmdir $(DESTDIR)$(INCLUDEDIR)/etcdraft 2>/dev/null
+
+check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
+	$(Q)CC="$(CC)" PKG_CONFIG="$(PKG_CONFIG)" scripts/check-install $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -271,4 +316,5 @@ clean:
 	rm -rf $(BUILD) raftexample
 
 .PHONY: all tests test check bench-core check-asan check-integration check-coverage \
-        coverage coverage-run lint fmt install uninstall clean
+        check-install coverage coverage-run lib lint fmt install install-bin \
+        install-lib uninstall clean
