@@ -21,6 +21,7 @@
  * Differs: no goroutines and no sleeps, which are most of the time there; a run
  * of three nodes ends when all of them have committed everything. */
 
+#include <inttypes.h>
 #include <time.h>
 
 #include "src/raft/memory_storage.h"
