@@ -42,7 +42,7 @@ static void tracker_open(struct tracker *t)
     tracker_init(t, (struct inflight_limits){10, 0}, &trap.lg);
 }
 
-static struct changer changer_of(const struct tracker *t)
+static struct changer changer_of(struct tracker *t)
 {
     return (struct changer){.tracker = t, .last_index = 10};
 }
@@ -261,6 +261,11 @@ static void test_invariants(void **state)
     assert_string_equal(em.text, "2 is in LearnersNext, but not Voters[1]");
     id_set_remove(&t.config.learners_next, 2);
 
+    id_set_add(&t.config.learners_next, 1);
+    assert_int_equal(changer_simple(&c, NULL, 0, &r, &em), ERR_CONF_CHANGE);
+    assert_string_equal(em.text, "1 is in LearnersNext, but not Voters[1]");
+    id_set_remove(&t.config.learners_next, 1);
+
     t.config.auto_leave = true;
     assert_int_equal(changer_simple(&c, NULL, 0, &r, &em), ERR_CONF_CHANGE);
     assert_string_equal(em.text, "AutoLeave must be false when not joint");
@@ -268,6 +273,9 @@ static void test_invariants(void **state)
 
     id_set_add(&t.config.voters.incoming, 9);
     assert_int_equal(changer_simple(&c, NULL, 0, &r, &em), ERR_CONF_CHANGE);
+    assert_string_equal(em.text, "no progress for 9");
+    assert_int_equal(changer_enter_joint(&c, true, NULL, 0, &r, &em),
+                     ERR_CONF_CHANGE);
     assert_string_equal(em.text, "no progress for 9");
     assert_int_equal(r.progress.n, 0);
     tracker_release(&t);
@@ -507,6 +515,33 @@ static void test_restore_learners_without_voters(void **state)
     tracker_release(&t);
 }
 
+/* Members as no group can have them: each half needs a voter. */
+static void test_restore_of_halves_without_voters(void **state)
+{
+    static const struct {
+        uint64_t voter;
+        uint64_t outgoing;
+    } cases[] = {{1, 0}, {0, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct conf_state cs = {0};
+        struct tracker t;
+        struct changer c = changer_of(&t);
+        struct changer_result r = {0};
+        struct errmsg em;
+
+        tracker_open(&t);
+        id_list_push(&cs.voters, cases[i].voter);
+        id_list_push(&cs.voters_outgoing, cases[i].outgoing);
+        assert_int_equal(changer_restore(&c, &cs, &r, &em), ERR_CONF_CHANGE);
+        assert_string_equal(em.text, "removed all voters");
+        assert_int_equal(r.progress.n, 0);
+        conf_state_release(&cs);
+        tracker_release(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_conf_change_quick),
         cmocka_unit_test(test_restore),
         cmocka_unit_test(test_restore_learners_without_voters),
+        cmocka_unit_test(test_restore_of_halves_without_voters),
     };
 
     fatal_trap_init(&trap);

@@ -654,6 +654,7 @@ static void test_entry_id(void **state)
     assert_true(entry_id_equal(entry_id_of(e), eid(5, 7)));
     assert_true(entry_id_equal(entry_id_of(zero), eid(0, 0)));
     assert_false(entry_id_equal(entry_id_of(e), eid(7, 5)));
+    assert_false(entry_id_equal(entry_id_of(e), eid(6, 7)));
     raft_entry_unref(e);
     raft_entry_unref(zero);
 }

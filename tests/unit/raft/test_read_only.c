@@ -180,6 +180,30 @@ static void test_long_queue(void **state)
     assert_int_equal(ro.confirmed, 600);
 }
 
+/* Few of many are answered: those that wait stay where they are. */
+static void test_front_of_a_long_queue(void **state)
+{
+    uint64_t answered = 0;
+
+    (void)state;
+    for (uint64_t i = 1; i <= 200; i++) {
+        ask(0, i);
+    }
+    assert_true(echo(2, 60));
+    assert_int_equal(read_only_advance(&ro, &voters), 60);
+    while (answered < 60) {
+        assert_pop(0, ++answered);
+    }
+    assert_int_equal(read_only_pending(&ro), 140);
+    assert_int_equal(read_only_last_position(&ro), 200);
+    assert_true(echo(3, 200));
+    assert_int_equal(read_only_advance(&ro, &voters), 140);
+    while (answered < 200) {
+        assert_pop(0, ++answered);
+    }
+    assert_int_equal(read_only_pending(&ro), 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -191,6 +215,7 @@ int main(void)
         TEST(test_bad_contexts_are_refused),
         TEST(test_reset_starts_again),
         TEST(test_long_queue),
+        TEST(test_front_of_a_long_queue),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

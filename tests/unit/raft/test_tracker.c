@@ -226,6 +226,29 @@ static void test_progress_map(void **state)
     progress_map_release(&copy);
 }
 
+/* A voter of whom nothing is known has stored nothing and says nothing; neither
+ * does one that is only to be a learner. */
+static void test_unknown_voters_are_silent(void **state)
+{
+    (void)state;
+    set_up((uint64_t[4]){1, 2, 3}, nobody, nobody, nobody);
+    set_match(1, 8);
+    set_match(2, 5);
+    tracker_progress(&t, 1)->recent_active = true;
+    tracker_progress(&t, 2)->recent_active = true;
+    assert_int_equal(tracker_committed(&t), 5);
+    assert_true(tracker_quorum_active(&t));
+    progress_map_remove(&t.progress, 3);
+    assert_int_equal(tracker_committed(&t), 5);
+    assert_true(tracker_quorum_active(&t));
+    tracker_progress(&t, 2)->is_learner = true;
+    assert_false(tracker_quorum_active(&t));
+    progress_map_remove(&t.progress, 2);
+    assert_int_equal(tracker_committed(&t), 0);
+    assert_false(tracker_quorum_active(&t));
+    tracker_release(&t);
+}
+
 static void test_clear_keeps_limits(void **state)
 {
     (void)state;
@@ -250,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_votes_need_both_halves),
         cmocka_unit_test(test_config_string),
         cmocka_unit_test(test_progress_map),
+        cmocka_unit_test(test_unknown_voters_are_silent),
         cmocka_unit_test(test_clear_keeps_limits),
     };
 

@@ -301,6 +301,9 @@ static void test_unstable_stable_snap_to(void **state)
     unstable_stable_snap_to(&u, 4);
     assert_null(u.snapshot);
     assert_state(&u, &s);
+    unstable_stable_snap_to(&u, 4); /* said twice */
+    assert_null(u.snapshot);
+    assert_state(&u, &s);
     unstable_release(&u);
 }
 
