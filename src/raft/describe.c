@@ -473,6 +473,28 @@ void describe_ready(const struct raft_ready *rd, entry_formatter_fn *fmt_cb,
     }
 }
 
+void describe_status(const struct raft_status *st, struct buf *out)
+{
+    buf_printf(out,
+               "{\"id\":\"%" PRIx64 "\",\"term\":%" PRIu64
+               ",\"vote\":\"%" PRIx64 "\",\"commit\":%" PRIu64
+               ",\"lead\":\"%" PRIx64 "\",\"raftState\":\"%s\""
+               ",\"applied\":%" PRIu64 ",\"progress\":{",
+               st->id, st->hard_state.term, st->hard_state.vote,
+               st->hard_state.commit, st->soft_state.lead,
+               raft_role_name(st->soft_state.role), st->applied);
+    for (size_t i = 0; i < st->n_progress; i++) {
+        const struct raft_progress_status *pr = &st->progress[i];
+
+        buf_printf(out,
+                   "%s\"%" PRIx64 "\":{\"match\":%" PRIu64 ",\"next\":%" PRIu64
+                   ",\"state\":\"%s\"}",
+                   i > 0 ? "," : "", pr->id, pr->match, pr->next, pr->state);
+    }
+    buf_printf(out, "},\"leadtransferee\":\"%" PRIx64 "\"}",
+               st->lead_transferee);
+}
+
 void describe_log(const struct raft_log *l, struct buf *out)
 {
     buf_printf(out,

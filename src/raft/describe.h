@@ -50,6 +50,10 @@ void describe_message(const struct raft_message *m, entry_formatter_fn *fmt_cb,
 void describe_ready(const struct raft_ready *rd, entry_formatter_fn *fmt_cb,
                     struct buf *out);
 
+/* A status as one line of JSON, the members by ascending ids [raft-core
+ * ST-5]. */
+void describe_status(const struct raft_status *st, struct buf *out);
+
 /* The marks of a log on one line [raft-core LOG-24]. */
 void describe_log(const struct raft_log *l, struct buf *out);
 

@@ -132,6 +132,11 @@ void rawnode_tick(struct rawnode *rn)
     rn->raft.tick(&rn->raft);
 }
 
+void rawnode_tick_quiesced(struct rawnode *rn)
+{
+    rn->raft.election_elapsed++;
+}
+
 /* Step a message of our own about or from `from`; only proposals fail. */
 static void step_local(struct rawnode *rn, const struct raft_message *m)
 {
@@ -674,6 +679,18 @@ static struct raft_progress_status progress_status(const struct progress *pr)
         .pending_snapshot = pr->pending_snapshot,
         .inflight = pr->inflights.count,
     };
+}
+
+void rawnode_with_progress(const struct rawnode *rn, void *ctx,
+                           rawnode_progress_cb *visit_cb)
+{
+    const struct progress_map *members = &rn->raft.trk.progress;
+
+    for (size_t i = 0; i < members->n; i++) {
+        struct raft_progress_status pr = progress_status(&members->items[i]);
+
+        visit_cb(ctx, &pr);
+    }
 }
 
 void rawnode_status(const struct rawnode *rn, struct raft_status *st)

@@ -26,6 +26,11 @@ MUST_CHECK int rawnode_bootstrap(struct rawnode *rn,
 
 void rawnode_tick(struct rawnode *rn);
 
+/* Let time pass without any effect, for a group that is known to be quiet: only
+ * the election timer goes on [raft-core TICK-4]. Deprecated in the reference;
+ * pre_vote and check_quorum want real ticks. */
+void rawnode_tick_quiesced(struct rawnode *rn);
+
 /* Start an election now, if the node may. */
 int rawnode_campaign(struct rawnode *rn);
 
@@ -94,6 +99,14 @@ void rawnode_basic_status(const struct rawnode *rn, struct soft_state *soft,
 
 /* *st is filled; release it with raft_status_release. */
 void rawnode_status(const struct rawnode *rn, struct raft_status *st);
+
+/* Call visit_cb with every member, ascending ids, in any role; what is handed
+ * to it is borrowed for the call [raft-core ST-4]. Of the progress only a
+ * leader's is of use. */
+typedef void rawnode_progress_cb(void *ctx,
+                                 const struct raft_progress_status *pr);
+void rawnode_with_progress(const struct rawnode *rn, void *ctx,
+                           rawnode_progress_cb *visit_cb);
 
 /* The configuration in force; *cs is a copy owned by the caller. */
 void rawnode_conf_state(const struct rawnode *rn, struct conf_state *cs);

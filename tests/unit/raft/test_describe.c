@@ -305,6 +305,38 @@ static void test_describe_log(void **state)
                 "unstable.offsetInProgress=7, len(unstable.Entries)=0");
 }
 
+/* ST-5 */
+static void test_describe_status(void **state)
+{
+    struct raft_progress_status members[] = {
+        {.id = 1, .match = 7, .next = 8, .state = "StateReplicate"},
+        {.id = 0x1f, .match = 0, .next = 3, .state = "StateProbe"},
+    };
+    struct raft_status st = {
+        .id = 0x1f,
+        .hard_state = {.term = 12, .vote = 0x2a, .commit = 10},
+        .soft_state = {.lead = 0x2a, .role = RAFT_FOLLOWER},
+        .applied = 9,
+    };
+
+    (void)state;
+    describe_status(&st, &out);
+    assert_text("{\"id\":\"1f\",\"term\":12,\"vote\":\"2a\",\"commit\":10,"
+                "\"lead\":\"2a\",\"raftState\":\"StateFollower\","
+                "\"applied\":9,\"progress\":{},\"leadtransferee\":\"0\"}");
+    st.soft_state = (struct soft_state){0x1f, RAFT_LEADER};
+    st.progress = members;
+    st.n_progress = 2;
+    st.lead_transferee = 11;
+    describe_status(&st, &out);
+    assert_text("{\"id\":\"1f\",\"term\":12,\"vote\":\"2a\",\"commit\":10,"
+                "\"lead\":\"1f\",\"raftState\":\"StateLeader\",\"applied\":9,"
+                "\"progress\":{"
+                "\"1\":{\"match\":7,\"next\":8,\"state\":\"StateReplicate\"},"
+                "\"1f\":{\"match\":0,\"next\":3,\"state\":\"StateProbe\"}},"
+                "\"leadtransferee\":\"b\"}");
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -318,6 +350,7 @@ int main(void)
         TEST(test_describe_message_full),
         TEST(test_describe_ready_empty),
         TEST(test_describe_ready_full),
+        TEST(test_describe_status),
         TEST(test_describe_log),
     };
 
