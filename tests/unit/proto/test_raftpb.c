@@ -470,6 +470,24 @@ static void test_message_type_names(void **state)
     assert_string_equal(raft_message_type_name(UINT64_MAX), "MsgUnknown");
 }
 
+/* Entries and queued messages are what memory is full of: that they grow should
+ * be a decision. On machines with 64 bits. */
+static void test_proto_memory_sizes(void **state)
+{
+    (void)state;
+    if (sizeof(void *) != 8) {
+        skip();
+    }
+    assert_int_equal(sizeof(struct hard_state), 24);
+    assert_int_equal(sizeof(struct conf_state), 72);
+    assert_int_equal(sizeof(struct conf_change), 40);
+    assert_int_equal(sizeof(struct conf_change_single), 16);
+    assert_int_equal(sizeof(struct conf_change_v2), 40);
+    assert_in_range(sizeof(struct raft_entry), 32, 40);
+    assert_in_range(sizeof(struct raft_snapshot), 112, 128);
+    assert_in_range(sizeof(struct raft_message), 128, 192);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +509,7 @@ int main(void)
         cmocka_unit_test(test_is_local_msg),
         cmocka_unit_test(test_is_response_msg),
         cmocka_unit_test(test_message_type_names),
+        cmocka_unit_test(test_proto_memory_sizes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

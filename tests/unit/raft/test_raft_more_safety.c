@@ -1,0 +1,308 @@
+/* What must hold whatever comes, rule by rule.
+ *
+ * Goal: rules of raft-core sections 16 to 28 that no case of the reference's
+ * suite shows by itself; each test names its rule. Method: single nodes whose
+ * fields, messages and log lines are looked at. */
+
+#include "tests/lib/raft_fixture.h"
+
+/* A leader of {1, 2, 3} at term 1 whose first entry all hold and replicate. */
+static struct node *settled_leader(void)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    node_become_leader(n);
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 1));
+    node_step(n, MSG(APP_RESP, 3, 1, .term = 1, .index = 1));
+    drop_messages(&n->r);
+    return n;
+}
+
+/* INV-4: a leader's log only grows. What claims to come from another leader of
+ * its term is ignored; after a higher term it is the log of a follower, and
+ * what is committed stays nevertheless. */
+static void test_leader_never_rewrites_its_log(void **state)
+{
+    struct node *n = settled_leader();
+    struct raft_snapshot *s =
+        member_snapshot(9, 1, IDS(1, 2, 3), (struct id_list){NULL, 0});
+
+    (void)state;
+    node_propose(n, "x");
+    node_propose(n, "y");
+    drop_messages(&n->r);
+    node_step(n,
+              with_entries(MSG(APP, 2, 1, .term = 1, .index = 1, .log_term = 1),
+                           ATS({2, 1})));
+    node_step(n, MSG(HEARTBEAT, 2, 1, .term = 1, .commit = 3));
+    node_step(n, with_snapshot(MSG(SNAP, 2, 1, .term = 1), s));
+    assert_int_equal(drop_messages(&n->r), 0);
+    assert_role(n, RAFT_LEADER, 1);
+    assert_int_equal(n->r.lead, 1);
+    assert_int_equal(n->r.log.committed, 1);
+    assert_log_terms(&n->r, TERMS(1, 1, 1));
+
+    node_step(n,
+              with_entries(MSG(APP, 2, 1, .term = 2, .index = 1, .log_term = 1),
+                           ATS({2, 2})));
+    assert_role(n, RAFT_FOLLOWER, 2);
+    assert_log_terms(&n->r, TERMS(1, 2));
+    raft_snapshot_unref(s);
+    drop_messages(&n->r);
+    node_free(n);
+}
+
+/* HB-2, HB-4, SNAP-2: whatever the state of a member, it gets heartbeats, with
+ * a commit index that it is known to have; while a snapshot is under way it
+ * gets nothing else. */
+static void test_heartbeats_in_every_state(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3, 4), .learners = IDS(5),
+                          .max_inflight_msgs = 1);
+    struct message_queue q;
+
+    (void)state;
+    node_become_leader(n);
+    drop_messages(&n->r);
+    for (uint64_t id = 2; id <= 4; id++) {
+        node_step(n, MSG(APP_RESP, id, 1, .term = 1, .index = 1));
+    }
+    node_propose(n, "x"); /* the windows are full */
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 4, 1, .term = 1, .index = 2));
+    node_step(n, MSG(APP_RESP, 3, 1, .term = 1, .index = 2));
+    drop_messages(&n->r);
+    progress_become_snapshot(pr_of(n, 3), 2);
+    assert_true(progress_is_paused(pr_of(n, 2)));
+    assert_true(progress_is_paused(pr_of(n, 3)));
+    assert_true(progress_is_paused(pr_of(n, 5)));
+    assert_int_equal(n->r.log.committed, 2);
+
+    node_step(n, MSG(BEAT, 1, 1));
+    q = read_messages(&n->r);
+    assert_int_equal(q.len, 4);
+    for (size_t i = 0; i < q.len; i++) {
+        const uint64_t commits[] = {1, 2, 2, 0}; /* of 2, 3, 4, 5 */
+
+        assert_int_equal(q.items[i].type, RAFT_MSG_HEARTBEAT);
+        assert_int_equal(q.items[i].to, i + 2);
+        assert_int_equal(q.items[i].commit, commits[i]);
+        assert_int_equal(pr_of(n, i + 2)->sent_commit, commits[i]);
+    }
+    message_queue_release(&q);
+
+    node_step(n, MSG(HEARTBEAT_RESP, 3, 1, .term = 1));
+    node_propose(n, "y");
+    raft_send_append(&n->r, 3);
+    q = read_messages(&n->r);
+    for (size_t i = 0; i < q.len; i++) {
+        assert_int_not_equal(q.items[i].to, 3);
+    }
+    message_queue_release(&q);
+    node_free(n);
+}
+
+/* SNAP-5: nobody says what became of a snapshot. The leader waits as long as it
+ * leads; the next one starts with a probe. */
+static void test_unreported_snapshot_blocks_its_member(void **state)
+{
+    struct node *n = settled_leader();
+
+    (void)state;
+    progress_become_snapshot(pr_of(n, 2), 1);
+    for (int i = 0; i < 50; i++) {
+        node_step(n, MSG(HEARTBEAT_RESP, 2, 1, .term = 1));
+        node_step(n, MSG(UNREACHABLE, 2, 1));
+        n->r.tick(&n->r);
+        drop_messages(&n->r);
+    }
+    node_propose(n, "x");
+    assert_int_equal(drop_messages(&n->r), 1); /* to 3 */
+    assert_int_equal(pr_of(n, 2)->state, PROGRESS_SNAPSHOT);
+
+    node_step(n, MSG(HEARTBEAT, 3, 1, .term = 2));
+    node_become_leader(n);
+    assert_int_equal(pr_of(n, 2)->state, PROGRESS_PROBE);
+    assert_int_equal(pr_of(n, 2)->pending_snapshot, 0);
+    drop_messages(&n->r);
+    node_free(n);
+}
+
+/* RI-8: as long as a read waits, every heartbeat asks for it again. */
+static void test_heartbeat_repeats_the_position(void **state)
+{
+    struct node *n = settled_leader();
+    const uint8_t position[8] = {2};
+
+    (void)state;
+    node_step(n, with_data(MSG(READ_INDEX, 1, 1), "a"));
+    node_step(n, with_data(MSG(READ_INDEX, 1, 1), "b"));
+    drop_messages(&n->r); /* and all of them are lost */
+    for (int i = 0; i < 3; i++) {
+        struct message_queue q;
+
+        n->r.tick(&n->r);
+        q = read_messages(&n->r);
+        assert_int_equal(q.len, 2);
+        for (size_t j = 0; j < q.len; j++) {
+            assert_int_equal(q.items[j].type, RAFT_MSG_HEARTBEAT);
+            assert_int_equal(q.items[j].context_len, 8);
+            assert_memory_equal(q.items[j].context, position, 8);
+        }
+        message_queue_release(&q);
+    }
+    node_free(n);
+}
+
+/* --- membership --- */
+
+/* CC-14: a change counts when the application says so, neither when it is
+ * appended nor when it is committed; and not at all if it says nothing. */
+static void test_change_counts_when_it_is_applied(void **state)
+{
+    struct conf_change cc = {.type = CONF_CHANGE_ADD_NODE, .node_id = 2};
+    struct node *n = NODE(.voters = IDS(1));
+
+    (void)state;
+    node_become_leader(n);
+    next_ents(n, NULL);
+    node_step(n, with_conf_change(MSG(PROP, 1, 1), &cc));
+    assert_voters(n, IDS(1));
+    next_ents(n, NULL); /* committed; the application ignores it */
+    assert_int_equal(n->r.log.applied, 2);
+    assert_voters(n, IDS(1));
+    /* The next one may come all the same, and is applied. */
+    cc.node_id = 3;
+    node_step(n, with_conf_change(MSG(PROP, 1, 1), &cc));
+    assert_int_equal(n->r.pending_conf_index, 3);
+    next_ents(n, NULL);
+    node_apply(n, CONF_CHANGE_ADD_NODE, 3);
+    assert_voters(n, IDS(1, 3));
+    drop_messages(&n->r);
+    node_free(n);
+}
+
+/* PF-34: the check at the proposal knows what is applied, no more: a change
+ * that would be fine is refused while another is not applied yet, and one that
+ * cannot be made passes. */
+static void test_validation_sees_what_is_applied(void **state)
+{
+    struct conf_change cc = {.type = CONF_CHANGE_UPDATE_NODE, .node_id = 1};
+    struct conf_change remove = {.type = CONF_CHANGE_REMOVE_NODE, .node_id = 1};
+    struct node *n = NODE(.voters = IDS(1));
+    struct raft_entries ents = {0};
+
+    (void)state;
+    node_become_leader(n);
+    next_ents(n, NULL);
+    node_step(n, with_conf_change(MSG(PROP, 1, 1), &cc));
+    advance_messages_after_append(&n->r);
+    assert_int_equal(n->r.log.committed, 2);
+    node_step(n, with_conf_change(MSG(PROP, 1, 1), &cc));
+    next_ents(n, NULL);
+    node_step(n, with_conf_change(MSG(PROP, 1, 1), &remove));
+    assert_int_equal(raft_log_entries(&n->r.log, 2, RAFT_NO_LIMIT, &ents), 0);
+    assert_int_equal(ents.len, 3);
+    assert_int_equal(ents.items[0]->type, RAFT_ENTRY_CONF_CHANGE);
+    assert_int_equal(ents.items[1]->type, RAFT_ENTRY_NORMAL);
+    assert_int_equal(ents.items[2]->type, RAFT_ENTRY_CONF_CHANGE);
+    raft_entries_release(&ents);
+    next_ents(n, NULL);
+    assert_fatal(&raft_trap, node_apply(n, CONF_CHANGE_REMOVE_NODE, 1));
+    node_free(n);
+}
+
+/* --- log lines --- */
+
+static struct {
+    enum log_level highest;
+    size_t lines;
+    char last[256];
+} seen;
+
+static void see(void *ctx, enum log_level level, const char *line)
+{
+    (void)ctx;
+    seen.highest = level > seen.highest ? level : seen.highest;
+    seen.lines++;
+    (void)snprintf(seen.last, sizeof seen.last, "%s", line);
+}
+
+static const struct logger seeing = {LOG_DEBUG, see, NULL};
+
+static void listen(struct node *n)
+{
+    seen.highest = LOG_DEBUG;
+    seen.lines = 0;
+    n->r.lg = &seeing;
+    n->r.log.lg = &seeing;
+    n->r.log.unstable.lg = &seeing;
+}
+
+/* Step what the append thread says about an entry. */
+static void acknowledge(struct node *n, uint64_t term, uint64_t log_term,
+                        uint64_t index)
+{
+    node_step(n, MSG(STORAGE_APPEND_RESP, RAFT_LOCAL_APPEND_THREAD, 1,
+                     .term = term, .index = index, .log_term = log_term));
+}
+
+/* PF-45, AS-10: with writes in flight an acknowledgement may come late. That is
+ * worth a note, no warning. */
+static void test_late_acknowledgements_are_only_notes(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3), .log = TERMS(1),
+                          .hs = {.term = 1}, .async = true);
+
+    (void)state;
+    for (uint64_t term = 1; term <= 2; term++) {
+        node_step(n, with_entries(MSG(APP, 2, 1, .term = term, .index = 1,
+                                      .log_term = 1),
+                                  ATS({2, term}, {3, term})));
+        drop_messages(&n->r);
+    }
+    listen(n);
+    acknowledge(n, 1, 1, 3); /* emitted in an older term */
+    acknowledge(n, 2, 1, 3); /* of an entry that was replaced */
+    acknowledge(n, 2, 2, 9); /* of one that is not there */
+    assert_int_equal(unstable_len(&n->r.log.unstable), 2);
+    acknowledge(n, 2, 2, 3);
+    assert_int_equal(unstable_len(&n->r.log.unstable), 0);
+    acknowledge(n, 2, 2, 3); /* of one that is acknowledged already */
+    assert_int_equal(n->r.log.unstable.offset, 4);
+    assert_true(seen.lines >= 3);
+    assert_true(seen.highest <= LOG_INFO);
+    node_free(n);
+}
+
+/* LG-3: ids are hex, terms decimal. */
+static void test_ids_are_hex_in_log_lines(void **state)
+{
+    struct node *n =
+        NODE(.id = 0xabc, .voters = IDS(1, 2, 0xabc), .hs = {.term = 15});
+
+    (void)state;
+    listen(n);
+    raft_become_candidate(&n->r);
+    assert_string_equal(seen.last, "abc became candidate at term 16");
+    assert_int_equal(seen.highest, LOG_INFO);
+    drop_messages(&n->r);
+    node_free(n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_leader_never_rewrites_its_log),
+        cmocka_unit_test(test_heartbeats_in_every_state),
+        cmocka_unit_test(test_unreported_snapshot_blocks_its_member),
+        cmocka_unit_test(test_heartbeat_repeats_the_position),
+        cmocka_unit_test(test_change_counts_when_it_is_applied),
+        cmocka_unit_test(test_validation_sees_what_is_applied),
+        cmocka_unit_test(test_late_acknowledgements_are_only_notes),
+        cmocka_unit_test(test_ids_are_hex_in_log_lines),
+    };
+
+    return cmocka_run_group_tests_name("raft_more_safety", tests, NULL, NULL);
+}
