@@ -5,6 +5,7 @@
 
 #include "src/net/http_conn.h"
 
+#include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -391,19 +392,35 @@ static void test_connection_refused(void **state)
     close_caller(&c);
 }
 
+/* A name that the resolver turns into 127.0.0.1. "localhost" is the better one,
+ * it may be ::1 first; a system with no /etc/hosts does not know it, but the
+ * old short form of an address is a name to us everywhere. */
+static const char *loopback_name(void)
+{
+    struct addrinfo *found = NULL;
+    bool known = getaddrinfo("localhost", NULL, NULL, &found) == 0;
+
+    if (known) {
+        freeaddrinfo(found);
+    }
+    return known ? "localhost" : "127.1";
+}
+
 static void test_name_is_resolved(void **state)
 {
     (void)state;
     struct caller c;
     struct buf got;
+    const char *name = loopback_name();
+    char host[32];
 
-    /* The listener is on 127.0.0.1 alone; "localhost" may be ::1 first. */
+    (void)snprintf(host, sizeof(host), "Host: %s:", name);
     init(&c);
     buf_init(&got, BUF_UNLIMITED);
-    struct http_client_options o = options(&c, "localhost");
+    struct http_client_options o = options(&c, name);
     c.client = http_client_new(c.f.net, &o);
     int fd = serve_one(&c, &got);
-    assert_non_null(strstr(buf_cstr(&got), "Host: localhost:"));
+    assert_non_null(strstr(buf_cstr(&got), host));
     raw_send_str(&c.f, fd, "HTTP/1.1 204 No Content\r\n\r\n");
     wait_end(&c, 0);
     (void)close(fd);
