@@ -37,6 +37,7 @@ struct chaos {
     uint64_t seed;
     struct rng rng;
     struct node_spec spec; /* the options of this run */
+    struct logger lg;
     struct peer peers[PEERS + 1];
     struct message_queue bag;
     struct {
@@ -72,6 +73,10 @@ static void start(struct chaos *c, uint64_t id)
 
     cfg.id = id;
     cfg.seed = rng_next(&c->rng);
+    /* Half of the groups say nothing: what is logged must not matter. */
+    c->lg = raft_trap.lg;
+    c->lg.level = c->seed % 2 == 0 ? LOG_FATAL : LOG_DEBUG;
+    cfg.lg = &c->lg;
     p->applied = p->ms.snapshot->index;
     cfg.applied = p->applied;
     p->rn = rawnode_new(&cfg);
