@@ -1,6 +1,6 @@
 # raftexample in C: one flat Makefile. Everything it makes is under $(BUILD).
 #
-#   make                    the daemon, ./raftexample
+#   make                    the daemon, ./raftexample, and ./raftexample-dump
 #   make test               unit tests of every layer, clusters in one process,
 #                           the datadriven scripts
 #   make check-asan         the same under ASan and UBSan, in build/asan
@@ -79,7 +79,7 @@ endif
 
 # --- layers: one archive each; a test links only what it may know -----------
 
-LAYERS := base proto os raft kv wal snap net transport httpapi server
+LAYERS := base proto os raft kv wal snap net transport httpapi server dump
 
 DIR_base := src/base
 DIR_proto := proto
@@ -92,6 +92,7 @@ DIR_net := src/net
 DIR_transport := transport
 DIR_httpapi := httpapi
 DIR_server := src/server
+DIR_dump := src/dump
 
 # What stands below each layer, in link order.
 BELOW_base :=
@@ -105,9 +106,11 @@ BELOW_net := base
 BELOW_transport := net proto base
 BELOW_httpapi := net base
 BELOW_server := net raft kv wal snap os proto base
+BELOW_dump := raft kv wal snap os proto base
 
 # Composition root and main are not in an archive: they are the program.
 PROGRAM_SRCS := src/server/main.c src/server/server.c
+DUMP_SRCS := src/dump/main.c
 
 # The libraries that a layer's objects need.
 CFLAGS_proto := $(PBC_CFLAGS)
@@ -120,16 +123,16 @@ PBC_OBJS := $(PBC_SRCS:.c=.o)
 
 # The Procfile starts ./raftexample; a build elsewhere leaves it alone.
 ifeq ($(BUILD),build)
-all: raftexample
+all: raftexample raftexample-dump
 else
-all: $(BUILD)/raftexample
+all: $(BUILD)/raftexample $(BUILD)/raftexample-dump
 endif
 
-raftexample: $(BUILD)/raftexample
+raftexample raftexample-dump: %: $(BUILD)/%
 	$(Q)ln -sf $< $@
 
 define layer
-SRCS_$(1) := $$(filter-out $(PROGRAM_SRCS),$$(wildcard $(DIR_$(1))/*.c))
+SRCS_$(1) := $$(filter-out $(PROGRAM_SRCS) $(DUMP_SRCS),$$(wildcard $(DIR_$(1))/*.c))
 OBJS_$(1) := $$(SRCS_$(1):%.c=$(BUILD)/%.o)
 $(BUILD)/lib$(1).a: $$(OBJS_$(1)) $(if $(filter proto,$(1)),$(PBC_OBJS)) $(if $(filter net,$(1)),$(LLHTTP_OBJS))
 	@rm -f $$@
@@ -151,6 +154,11 @@ $(BUILD)/raftexample: $(PROGRAM_OBJS) $(ARCHIVES)
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ \
 	    $(PROGRAM_OBJS) $(ARCHIVES) $(LIBS)
+
+# No libuv in it.
+$(BUILD)/raftexample-dump: $(DUMP_SRCS:%.c=$(BUILD)/%.o) $(patsubst %,$(BUILD)/lib%.a,dump $(BELOW_dump))
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $^ $(PBC_LIBS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
@@ -286,9 +294,10 @@ UNDER_PREFIX = $(patsubst $(PREFIX)/%,$${prefix}/%,$(1))
 
 install: install-bin install-lib
 
-install-bin: $(BUILD)/raftexample
+install-bin: $(BUILD)/raftexample $(BUILD)/raftexample-dump
 	install -d $(DESTDIR)$(BINDIR)
 	install -m 755 $(BUILD)/raftexample $(DESTDIR)$(BINDIR)/raftexample
+	install -m 755 $(BUILD)/raftexample-dump $(DESTDIR)$(BINDIR)/raftexample-dump
 
 install-lib: $(ETCDRAFT)/libetcdraft.a etcdraft.pc.in
 	install -d $(DESTDIR)$(INCLUDEDIR)/etcdraft $(DESTDIR)$(LIBDIR)/pkgconfig
@@ -302,7 +311,7 @@ install-lib: $(ETCDRAFT)/libetcdraft.a etcdraft.pc.in
 	install -m 644 $(ETCDRAFT)/etcdraft.pc $(DESTDIR)$(LIBDIR)/pkgconfig/etcdraft.pc
 
 uninstall:
-	rm -f $(DESTDIR)$(BINDIR)/raftexample
+	rm -f $(DESTDIR)$(BINDIR)/raftexample $(DESTDIR)$(BINDIR)/raftexample-dump
 	rm -f $(DESTDIR)$(LIBDIR)/libetcdraft.a $(DESTDIR)$(LIBDIR)/pkgconfig/etcdraft.pc
 	rm -f $(addprefix $(DESTDIR)$(INCLUDEDIR)/etcdraft/,$(notdir $(ETCDRAFT_HEADERS)))
 	-rmdir $(DESTDIR)$(INCLUDEDIR)/etcdraft 2>/dev/null
@@ -313,7 +322,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 clean:
-	rm -rf $(BUILD) raftexample
+	rm -rf $(BUILD) raftexample raftexample-dump
 
 .PHONY: all tests test check bench-core check-asan check-integration check-coverage \
         check-install coverage coverage-run lib lint fmt install install-bin \

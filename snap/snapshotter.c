@@ -65,6 +65,18 @@ static bool parse_name(const char *name, const char *suffix, struct snap_id *id)
            strcmp(name + 2 * SNAP_DIGITS + 1, suffix) == 0;
 }
 
+bool snapshot_name_parse(const char *name, uint64_t *term, uint64_t *index)
+{
+    struct snap_id id;
+
+    if (!parse_name(name, SNAP_SUFFIX, &id)) {
+        return false;
+    }
+    *term = id.term;
+    *index = id.index;
+    return true;
+}
+
 /* The path of the file, owned by the caller. */
 static char *snap_path(const struct snapshotter *s, struct snap_id id,
                        const char *suffix)
@@ -282,9 +294,8 @@ out:
 
 /* --- loading --- */
 
-/* Check the whole file. On failure *why says what is wrong. */
-static int check_file(struct bytes file, struct snap_id id,
-                      struct raft_snapshot **out, const char **why)
+int snapshot_file_check(struct bytes file, uint64_t term, uint64_t index,
+                        struct raft_snapshot **out, const char **why)
 {
     struct snappb_snapshot outer;
     struct raft_snapshot *snap;
@@ -310,7 +321,7 @@ static int check_file(struct bytes file, struct snap_id id,
         return ERR_DAMAGED;
     }
     *why = "the content is of another term or index than the name";
-    if (snap->term != id.term || snap->index != id.index) {
+    if (snap->term != term || snap->index != index) {
         raft_snapshot_unref(snap);
         return ERR_DAMAGED;
     }
@@ -350,7 +361,8 @@ int snapshotter_load(struct snapshotter *s, uint64_t term, uint64_t index,
     if (rc == -ENOENT) {
         rc = errmsg_set(em, ERR_NO_SNAPSHOT, "%s", path);
     } else if (rc == 0) {
-        rc = check_file((struct bytes){data, len}, id, out, &why);
+        rc = snapshot_file_check((struct bytes){data, len}, term, index, out,
+                                 &why);
         if (rc < 0) {
             errmsg_set(em, rc, "%s: %s", path, why);
             set_aside(s, path, why);

@@ -54,4 +54,15 @@ MUST_CHECK int snapshotter_load(struct snapshotter *s, uint64_t term,
  * (term, index). Failures are logged, not returned: nothing depends on it. */
 void snapshotter_purge(struct snapshotter *s, uint64_t index, size_t keep);
 
+/* --- for who only looks: pure --- */
+
+/* Whether `name` is that of a snapshot file, and of which. */
+bool snapshot_name_parse(const char *name, uint64_t *term, uint64_t *index);
+
+/* Check the content of the file of that term and index, in full. *out has a
+ * count of 1. ERR_DAMAGED, and what is wrong in *why (static). */
+MUST_CHECK int snapshot_file_check(struct bytes file, uint64_t term,
+                                   uint64_t index, struct raft_snapshot **out,
+                                   const char **why);
+
 #endif /* SNAP_SNAPSHOTTER_H */

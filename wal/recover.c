@@ -21,6 +21,7 @@
 /* One segment being read. */
 struct scan {
     struct recovery *out;
+    const struct recovery_watch *watch; /* NULL: nobody looks on */
     const char *dir;
     struct segment_name name;
     bool is_first; /* of those that are there */
@@ -146,6 +147,27 @@ static const char *check_head(const struct scan *s, const struct record *rec)
     return NULL;
 }
 
+static enum recovery_crc verify(struct scan *s, const struct record *rec,
+                                const uint8_t *frame)
+{
+    struct record_chain *chain = &s->out->chain;
+
+    if (s->n == 0 && s->is_first && s->name.seq > 0) {
+        /* The chain came from segments that are released: take its word. */
+        chain->crc = rec->pb.crc;
+        return RECOVERY_CRC_TAKEN;
+    }
+    switch (record_verify(chain, rec, frame)) {
+    case RECORD_FITS:
+        return RECOVERY_CRC_OK;
+    case RECORD_CRC_WRONG:
+        return RECOVERY_CRC_WRONG;
+    case RECORD_GROUP_WRONG:
+        return RECOVERY_GROUP_WRONG;
+    }
+    UNREACHABLE();
+}
+
 /* Take the record at hand. *bad: it breaks the chain, and may be torn. */
 static int take_record(struct scan *s, const struct record *rec,
                        const uint8_t *frame, bool *bad, struct errmsg *em)
@@ -155,24 +177,21 @@ static int take_record(struct scan *s, const struct record *rec,
     uint64_t last_index = out->last_index;
     const char *why = check_head(s, rec);
     bool was_ahead = out->replay.ahead;
+    enum recovery_crc crc = verify(s, rec, frame);
 
+    if (s->watch != NULL) {
+        s->watch->record(s->watch->ctx, s->off, rec, crc);
+    }
     *bad = false;
     if (why != NULL) {
         return refuse(s, why, em);
     }
-    if (s->n == 0 && s->is_first && s->name.seq > 0) {
-        /* The chain came from segments that are released: take its word. */
-        out->chain.crc = rec->pb.crc;
-    } else {
-        switch (record_verify(&out->chain, rec, frame)) {
-        case RECORD_FITS:
-            break;
-        case RECORD_CRC_WRONG:
-            *bad = true;
-            return 0;
-        case RECORD_GROUP_WRONG:
-            return refuse(s, "bytes before it have changed", em); /* R2 */
-        }
+    if (crc == RECOVERY_GROUP_WRONG) {
+        return refuse(s, "bytes before it have changed", em); /* R2 */
+    }
+    if (crc == RECOVERY_CRC_WRONG) {
+        *bad = true;
+        return 0;
     }
     if (apply(s, rec, &why) < 0) {
         return refuse(s, why, em);
@@ -311,6 +330,9 @@ static int read_segment(struct scan *s, struct vfs_file *file,
         return io_error(s, rc, em);
     }
     s->out->has_marker = false;
+    if (s->watch != NULL) {
+        s->watch->segment(s->watch->ctx, s->name, s->reader.size);
+    }
     rc = read_records(s, em);
     if (rc == 0 && s->is_last) {
         rc = end_log(s, em);
@@ -344,18 +366,20 @@ static int open_segment(const struct wal_options *opts,
     return rc;
 }
 
-static int read_all(const struct wal_options *opts, struct recovery *out,
-                    struct errmsg *em)
+/* The last of the `n` segments is open already: out->tail, unless the log goes
+ * on behind a gap, where none is the last. */
+static int read_all(const struct wal_options *opts,
+                    const struct recovery_watch *watch, size_t n,
+                    struct recovery *out, struct errmsg *em)
 {
-    size_t n = out->segments.len;
-
     for (size_t i = 0; i < n; i++) {
         struct vfs_file *file = out->tail;
         struct scan s = {.out = out,
+                         .watch = watch,
                          .dir = opts->dir,
                          .name = out->segments.items[i],
                          .is_first = i == 0,
-                         .is_last = i == n - 1};
+                         .is_last = i == out->segments.len - 1};
         int rc;
 
         if (!s.is_last) {
@@ -423,7 +447,7 @@ static int run(const struct wal_options *opts, struct recovery *out,
     }
     replay_init(&out->replay, l->items[0].index);
     out->last_index = replay_last_index(&out->replay);
-    return read_all(opts, out, em);
+    return read_all(opts, NULL, l->len, out, em);
 }
 
 int recovery_run(const struct wal_options *opts, struct recovery *out,
@@ -441,6 +465,48 @@ int recovery_run(const struct wal_options *opts, struct recovery *out,
     ASSERT(out->replay.hs.commit <= replay_last_index(&out->replay));
     ASSERT(!out->replay.ahead);
     return 0;
+}
+
+static int inspect(const struct wal_options *opts,
+                   const struct recovery_watch *watch, struct recovery *out,
+                   struct errmsg *em)
+{
+    struct segment_list *l = &out->segments;
+    struct errmsg gap = {{0}};
+    size_t n;
+    int incomplete;
+    int rc = segment_list_scan(opts->fs, opts->dir, opts->lg, l, em);
+
+    if (rc < 0) {
+        return rc;
+    }
+    n = segment_list_whole(opts->dir, l, &incomplete, &gap);
+    if (n > 0 && incomplete == 0) {
+        rc = open_segment(opts, l->items[n - 1], VFS_READ, &out->tail, em);
+    }
+    if (rc == 0 && n > 0) {
+        replay_init(&out->replay, l->items[0].index);
+        out->last_index = replay_last_index(&out->replay);
+        rc = read_all(opts, watch, n, out, em);
+    }
+    return rc < 0 || incomplete == 0
+               ? rc
+               : errmsg_text(em, incomplete, "%s", gap.text);
+}
+
+int recovery_inspect(const struct wal_options *opts,
+                     const struct recovery_watch *watch, struct recovery *out,
+                     struct errmsg *em)
+{
+    int rc;
+
+    *out = (struct recovery){0};
+    rc = inspect(opts, watch, out, em);
+    if (out->replay.ahead) {
+        ASSERT(rc < 0);
+        replay_roll_back(&out->replay);
+    }
+    return rc;
 }
 
 void recovery_release(struct recovery *rec)

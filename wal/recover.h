@@ -25,7 +25,8 @@
 
 struct recovery {
     struct vfs_file *lock; /* owned */
-    struct vfs_file *tail; /* the last segment, open for writing, locked */
+    struct vfs_file *tail; /* the last segment, open for writing, locked; not
+                            * by recovery_inspect */
     struct segment_list segments;
     struct replay replay;
 
@@ -56,6 +57,37 @@ MUST_CHECK int recovery_lock(const struct wal_options *opts,
 /* Errors as wal_open. On failure *out is empty. */
 MUST_CHECK int recovery_run(const struct wal_options *opts,
                             struct recovery *out, struct errmsg *em);
+
+/* --- looking on --- */
+
+enum recovery_crc {
+    RECOVERY_CRC_OK,
+    RECOVERY_CRC_WRONG,   /* the chain of the format breaks here */
+    RECOVERY_GROUP_WRONG, /* the bytes before this marker have changed */
+    /* The first record of a log whose beginning was released: there is
+     * nothing to check it against. */
+    RECOVERY_CRC_TAKEN,
+};
+
+/* Who is told what is read, in order, before it is judged. All arguments are
+ * borrowed for the call. */
+struct recovery_watch {
+    void *ctx;
+    void (*segment)(void *ctx, struct segment_name name, uint64_t size);
+    void (*record)(void *ctx, uint64_t off, const struct record *rec,
+                   enum recovery_crc crc);
+};
+
+/* Read what a recovery would read, by the same rules, for somebody who only
+ * looks: no lock is taken and nothing is opened for writing, so another
+ * process may have the directory. A damaged log is read as far as it goes, a
+ * missing segment ends it.
+ *
+ * Errors as wal_open, without ERR_LOCKED. *out is filled in any case and must
+ * be released: it says what was read before the error. */
+MUST_CHECK int recovery_inspect(const struct wal_options *opts,
+                                const struct recovery_watch *watch,
+                                struct recovery *out, struct errmsg *em);
 
 /* Free and close what is left in `rec`: whoever takes a part over sets its
  * field to NULL or zero. */

@@ -99,33 +99,36 @@ void segment_list_release(struct segment_list *l)
     *l = (struct segment_list){0};
 }
 
-static int check_sequence(const char *dir, const struct segment_list *l,
-                          struct errmsg *em)
+size_t segment_list_whole(const char *dir, const struct segment_list *l,
+                          int *rc, struct errmsg *em)
 {
+    *rc = 0;
     if (l->len == 0) {
-        return errmsg_set(em, ERR_WAL_NOT_FOUND, "%s", dir);
+        *rc = errmsg_set(em, ERR_WAL_NOT_FOUND, "%s", dir);
     }
     for (size_t i = 0; i < l->len; i++) {
         struct segment_name name = l->items[i];
 
         /* Index 0 means "from the beginning", which only the first has. */
         if ((name.seq == 0) != (name.index == 0)) {
-            return errmsg_set(em, ERR_DAMAGED,
-                              "%s: segment %016" PRIx64 " has the name of "
-                              "index %" PRIu64,
-                              dir, name.seq, name.index);
+            *rc = errmsg_set(em, ERR_DAMAGED,
+                             "%s: segment %016" PRIx64 " has the name of "
+                             "index %" PRIu64,
+                             dir, name.seq, name.index);
+            return i;
         }
         if (i > 0 && name.seq != l->items[i - 1].seq + 1) {
-            return errmsg_set(em, ERR_DAMAGED,
-                              "%s: segment %016" PRIx64 " is missing, the "
-                              "next one is %016" PRIx64,
-                              dir, l->items[i - 1].seq + 1, name.seq);
+            *rc = errmsg_set(em, ERR_DAMAGED,
+                             "%s: segment %016" PRIx64 " is missing, the "
+                             "next one is %016" PRIx64,
+                             dir, l->items[i - 1].seq + 1, name.seq);
+            return i;
         }
     }
-    return 0;
+    return l->len;
 }
 
-int segment_list_read(struct vfs *fs, const char *dir, const struct logger *lg,
+int segment_list_scan(struct vfs *fs, const char *dir, const struct logger *lg,
                       struct segment_list *out, struct errmsg *em)
 {
     struct vfs_names names;
@@ -146,7 +149,17 @@ int segment_list_read(struct vfs *fs, const char *dir, const struct logger *lg,
         }
     }
     vfs_names_release(&names);
-    rc = check_sequence(dir, out, em);
+    return 0;
+}
+
+int segment_list_read(struct vfs *fs, const char *dir, const struct logger *lg,
+                      struct segment_list *out, struct errmsg *em)
+{
+    int rc = segment_list_scan(fs, dir, lg, out, em);
+
+    if (rc == 0) {
+        (void)segment_list_whole(dir, out, &rc, em);
+    }
     if (rc < 0) {
         segment_list_release(out);
     }

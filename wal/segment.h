@@ -45,6 +45,16 @@ void segment_list_push(struct segment_list *l, struct segment_name name);
 void segment_list_drop_first(struct segment_list *l);
 void segment_list_release(struct segment_list *l);
 
+/* How many segments stand in `l` before its first gap or foreign name. If that
+ * is not all of them, or none: as segment_list_read, and its error in *rc. */
+size_t segment_list_whole(const char *dir, const struct segment_list *l,
+                          int *rc, struct errmsg *em);
+
+/* List `dir` without checking the sequence. */
+MUST_CHECK int segment_list_scan(struct vfs *fs, const char *dir,
+                                 const struct logger *lg,
+                                 struct segment_list *out, struct errmsg *em);
+
 /* List `dir`. Names that are no segment's are left out, with a WARN line if
  * they end in .wal.
  *   ERR_WAL_NOT_FOUND  there is no segment
