@@ -3,10 +3,13 @@
 #   make                    the daemon, ./raftexample, and ./raftexample-dump
 #   make test               unit tests of every layer, clusters in one process,
 #                           the datadriven scripts
+#   make check-rules        every rule of the core's specification has a test
+#   make check-inventory    every case of etcd-io/raft's suite has one of ours
 #   make check-asan         the same under ASan and UBSan, in build/asan
 #   make check-integration  real processes, real sockets
 #   make check-coverage     how much of src/raft its tests execute (gcovr)
-#   make check              test, lint, check-asan, check-integration
+#   make check              test, lint, check-rules, -inventory, -asan, -integration,
+#                           -install
 #   make bench-core         the core's speed; BENCH_SECS=20
 #   make lint               layers, purity of the core, format, file sizes
 #   make fmt                format the sources in place
@@ -221,11 +224,21 @@ PUBLIC_SCRIPTS := $(wildcard $(addprefix $(SHARED)/testdata/,quorum/*.txt \
 
 tests: $(TESTS) $(DATADRIVEN)
 
+# What each test program said of each of its tests.
+RESULTS := $(BUILD)/test-results
+
 test: tests
-	$(Q)scripts/run-tests $(TESTS)
+	$(Q)RESULTS=$(RESULTS) scripts/run-tests $(TESTS)
 	$(Q)$(DATADRIVEN) $(SCRIPTS) $(PUBLIC_SCRIPTS)
 	$(Q)$(if $(PUBLIC_SCRIPTS),,echo \
 	    "skipped: the scripts of etcd-io/raft, $(SHARED)/testdata is not there")
+
+# Of the tests as they last ran; they run again if they were built anew.
+$(RESULTS): $(TESTS)
+	$(Q)RESULTS=$@ scripts/run-tests $(TESTS)
+
+check-rules check-inventory: $(RESULTS) $(DATADRIVEN)
+	$(Q)scripts/$@ $(RESULTS) $(DATADRIVEN)
 
 # The core's own speed, against the reference's where it is installed. The
 # program counts what alloc.c asks for.
@@ -263,7 +276,8 @@ lint: $(BUILD)/libraft.a $(BUILD)/libkv.a
 	$(Q)scripts/check-format.sh
 	$(Q)scripts/check-sizes.sh
 
-check: test lint check-asan check-integration check-install
+check: test check-rules check-inventory lint check-asan check-integration \
+       check-install
 
 # Sources of ours: everything but what is generated under $(BUILD).
 SOURCES = $(shell find proto src wal snap transport httpapi tests -name '*.[ch]')
@@ -324,6 +338,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests test check bench-core check-asan check-integration check-coverage \
+.PHONY: all tests test check bench-core check-rules check-inventory check-asan \
+        check-integration check-coverage \
         check-install coverage coverage-run lib lint fmt install install-bin \
         install-lib uninstall clean

@@ -5,6 +5,8 @@
  * callback tells the outcome. Method: requests at nodes of a cluster in one
  * process that has no leader yet. */
 
+#include <string.h>
+
 #include "tests/lib/cmocka.h"
 #include "tests/lib/sim_cluster.h"
 
@@ -111,12 +113,51 @@ static void test_node_stop(void **state)
     sim_cluster_release(c);
 }
 
+static struct {
+    enum log_level level;
+    char line[256];
+} told; /* the last line about a leader */
+
+static void listen_for_leaders(void *ctx, enum log_level level,
+                               const char *line)
+{
+    (void)ctx;
+    if (strstr(line, "leader is ") != NULL ||
+        strstr(line, "no leader is known") != NULL) {
+        told.level = level;
+        (void)snprintf(told.line, sizeof(told.line), "%s", line);
+    }
+}
+
+/* raft-core ND-8: whom the node follows is worth a line, and no warning. */
+static void test_leader_changes_are_told(void **state)
+{
+    struct sim_cluster *c = leaderless();
+    uint64_t leader;
+
+    (void)state;
+    c->nodes[2].lg = (struct logger){LOG_DEBUG, listen_for_leaders, NULL};
+    leader = sim_elect(c);
+    assert_int_not_equal(leader, 0);
+    assert_non_null(strstr(told.line, leader == 1   ? "leader is 1 at term"
+                                      : leader == 2 ? "leader is 2 at term"
+                                                    : "leader is 3 at term"));
+    assert_int_equal(told.level, LOG_INFO);
+    /* Cut off, it does not know one any more. */
+    sim_isolate(c, 2, true);
+    sim_run(c, 50);
+    assert_non_null(strstr(told.line, "no leader is known"));
+    assert_int_equal(told.level, LOG_INFO);
+    sim_cluster_release(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_node_step_unblock),
         cmocka_unit_test(test_block_proposal),
         cmocka_unit_test(test_node_stop),
+        cmocka_unit_test(test_leader_changes_are_told),
     };
 
     return cmocka_run_group_tests_name("node_calls", tests, NULL, NULL);
