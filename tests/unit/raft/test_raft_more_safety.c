@@ -1,6 +1,6 @@
 /* What must hold whatever comes, rule by rule.
  *
- * Goal: rules of raft-core sections 16 to 28 that no case of the reference's
+ * Goal: rules of raft-core sections 7 to 28 that no case of the reference's
  * suite shows by itself; each test names its rule. Method: single nodes whose
  * fields, messages and log lines are looked at. */
 
@@ -18,6 +18,172 @@ static struct node *settled_leader(void)
     drop_messages(&n->r);
     return n;
 }
+
+/* --- terms [raft-core 7.2] --- */
+
+/* Of a higher term: who leads it is followed, everybody else's term is taken
+ * over with no leader; a pre-vote and the grant of one promise nothing. */
+static void test_messages_of_a_higher_term(void **state)
+{
+    const struct {
+        const char *name;
+        struct raft_message m;
+        uint64_t term;
+        uint64_t lead;
+        enum raft_role role;
+    } cases[] = {
+        {"append", MSG(APP, 2, 1, .term = 5), 5, 2, RAFT_FOLLOWER},
+        {"heartbeat", MSG(HEARTBEAT, 2, 1, .term = 5), 5, 2, RAFT_FOLLOWER},
+        {"snapshot", MSG(SNAP, 2, 1, .term = 5), 5, 2, RAFT_FOLLOWER},
+        {"vote", MSG(VOTE, 2, 1, .term = 5), 5, 0, RAFT_FOLLOWER},
+        {"vote refused", MSG(VOTE_RESP, 2, 1, .term = 5, .reject = true), 5, 0,
+         RAFT_FOLLOWER},
+        {"answer to an append", MSG(APP_RESP, 2, 1, .term = 5), 5, 0,
+         RAFT_FOLLOWER},
+        {"answer to a heartbeat", MSG(HEARTBEAT_RESP, 2, 1, .term = 5), 5, 0,
+         RAFT_FOLLOWER},
+        {"pre-vote", MSG(PRE_VOTE, 2, 1, .term = 5), 3, 0, RAFT_PRE_CANDIDATE},
+        {"pre-vote granted, not the last that counts",
+         MSG(PRE_VOTE_RESP, 2, 1, .term = 5), 3, 0, RAFT_PRE_CANDIDATE},
+        {"pre-vote refused",
+         MSG(PRE_VOTE_RESP, 2, 1, .term = 5, .reject = true), 5, 0,
+         RAFT_FOLLOWER},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct node *n = NODE(.voters = IDS(1, 2, 3, 4, 5), .pre_vote = true,
+                              .log = TERMS(3), .hs = {.term = 3, .vote = 1});
+
+        print_message("  %s\n", cases[i].name);
+        raft_become_pre_candidate(&n->r);
+        node_step(n, cases[i].m);
+        assert_role(n, cases[i].role, cases[i].term);
+        assert_int_equal(n->r.lead, cases[i].lead);
+        assert_int_equal(n->r.vote, cases[i].term == 5 ? 0 : 1);
+        drop_messages(&n->r);
+        node_free(n);
+    }
+}
+
+/* EL-20: of a lower term: a leader hears of the newer one if the node could be
+ * stuck otherwise, a pre-candidate in any case; the rest gets no answer. */
+static void test_messages_of_a_lower_term(void **state)
+{
+    const struct {
+        enum raft_message_type type;
+        enum raft_message_type answer; /* with an option that needs it */
+        bool needs_option;
+        bool answered;
+    } cases[] = {
+        {RAFT_MSG_APP, RAFT_MSG_APP_RESP, true, true},
+        {RAFT_MSG_HEARTBEAT, RAFT_MSG_APP_RESP, true, true},
+        {RAFT_MSG_PRE_VOTE, RAFT_MSG_PRE_VOTE_RESP, false, true},
+        {RAFT_MSG_VOTE, 0, false, false},
+        {RAFT_MSG_SNAP, 0, false, false},
+        {RAFT_MSG_APP_RESP, 0, false, false},
+        {RAFT_MSG_TIMEOUT_NOW, 0, false, false}, /* LT-7 */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        for (int option = 0; option < 3; option++) {
+            struct node *n =
+                NODE(.voters = IDS(1, 2, 3), .hs = {.term = 5},
+                     .check_quorum = option == 1, .pre_vote = option == 2);
+            bool answered =
+                cases[i].answered && (option > 0 || !cases[i].needs_option);
+            struct message_queue q;
+
+            node_step(n, (struct raft_message){.type = cases[i].type,
+                                               .from = 2,
+                                               .to = 1,
+                                               .term = 4,
+                                               .log_term = 4,
+                                               .index = 9});
+            assert_role(n, RAFT_FOLLOWER, 5);
+            assert_int_equal(n->r.lead, RAFT_NONE);
+            assert_int_equal(n->r.vote, RAFT_NONE);
+            q = read_messages(&n->r);
+            assert_int_equal(q.len, answered);
+            if (answered) {
+                assert_int_equal(q.items[0].type, cases[i].answer);
+                assert_int_equal(q.items[0].to, 2);
+                assert_int_equal(q.items[0].term, 5);
+                assert_int_equal(q.items[0].index, 0);
+                assert_int_equal(q.items[0].reject,
+                                 cases[i].type == RAFT_MSG_PRE_VOTE);
+            }
+            message_queue_release(&q);
+            node_free(n);
+        }
+    }
+}
+
+/* LT-7: only a follower takes over at the leader's wish. */
+static void test_timeout_now_in_other_roles(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    (void)state;
+    raft_become_pre_candidate(&n->r);
+    node_step(n, MSG(TIMEOUT_NOW, 2, 1));
+    assert_role(n, RAFT_PRE_CANDIDATE, 0);
+    raft_become_candidate(&n->r);
+    node_step(n, MSG(TIMEOUT_NOW, 2, 1, .term = 1));
+    assert_role(n, RAFT_CANDIDATE, 1);
+    raft_become_leader(&n->r);
+    node_step(n, MSG(TIMEOUT_NOW, 2, 1, .term = 1));
+    assert_role(n, RAFT_LEADER, 1);
+    drop_messages(&n->r);
+    node_step(n, MSG(HEARTBEAT, 2, 1, .term = 2));
+    node_step(n, MSG(TIMEOUT_NOW, 2, 1, .term = 2));
+    assert_role(n, RAFT_CANDIDATE, 3);
+    drop_messages(&n->r);
+    node_free(n);
+}
+
+/* EL-14: learners answer, but neither decide nor are counted. */
+static void test_votes_of_learners_are_not_counted(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3), .learners = IDS(4, 5));
+    struct vote_tally tally;
+
+    (void)state;
+    node_step(n, MSG(HUP, 1, 1));
+    advance_messages_after_append(&n->r);
+    for (uint64_t id = 4; id <= 5; id++) {
+        node_step(n, MSG(VOTE_RESP, id, 1, .term = 1));
+    }
+    assert_role(n, RAFT_CANDIDATE, 1);
+    tally = tracker_tally_votes(&n->r.trk);
+    assert_int_equal(tally.granted, 1);
+    assert_int_equal(tally.rejected, 0);
+    node_step(n, MSG(VOTE_RESP, 2, 1, .term = 1));
+    assert_role(n, RAFT_LEADER, 1);
+    drop_messages(&n->r);
+    node_free(n);
+}
+
+/* FL-1: a learner can forget its leader as well; term, vote and timer stay. */
+static void test_learner_forgets_its_leader(void **state)
+{
+    struct node *n = NODE(.id = 3, .voters = IDS(1, 2), .learners = IDS(3),
+                          .hs = {.term = 2, .vote = 1});
+
+    (void)state;
+    node_step(n, MSG(HEARTBEAT, 1, 3, .term = 2));
+    n->r.election_elapsed = 4;
+    node_step(n, MSG(FORGET_LEADER, 3, 3));
+    assert_int_equal(n->r.lead, RAFT_NONE);
+    assert_role(n, RAFT_FOLLOWER, 2);
+    assert_int_equal(n->r.vote, 1);
+    assert_int_equal(n->r.election_elapsed, 4);
+    drop_messages(&n->r);
+    node_free(n);
+}
+
+/* --- leaders and their followers --- */
 
 /* INV-4: a leader's log only grows. What claims to come from another leader of
  * its term is ignored; after a higher term it is the log of a follower, and
@@ -127,6 +293,30 @@ static void test_unreported_snapshot_blocks_its_member(void **state)
     assert_int_equal(pr_of(n, 2)->pending_snapshot, 0);
     drop_messages(&n->r);
     node_free(n);
+}
+
+/* SNAP-7: no message brings a snapshot to who is no follower; should it happen,
+ * the node goes back to be one in a term that it does not lead. */
+static void test_only_followers_take_a_snapshot(void **state)
+{
+    (void)state;
+    for (int leads = 0; leads < 2; leads++) {
+        struct node *n = NODE(.voters = IDS(1, 2));
+        struct raft_snapshot *s =
+            member_snapshot(9, 1, IDS(1, 2), (struct id_list){NULL, 0});
+
+        raft_become_candidate(&n->r);
+        if (leads) {
+            raft_become_leader(&n->r);
+        }
+        assert_false(raft_restore(&n->r, s));
+        assert_role(n, RAFT_FOLLOWER, 2);
+        assert_int_equal(n->r.lead, RAFT_NONE);
+        assert_int_equal(raft_log_last_index(&n->r.log), leads);
+        raft_snapshot_unref(s);
+        drop_messages(&n->r);
+        node_free(n);
+    }
 }
 
 /* RI-8: as long as a read waits, every heartbeat asks for it again. */
@@ -294,9 +484,15 @@ static void test_ids_are_hex_in_log_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_messages_of_a_higher_term),
+        cmocka_unit_test(test_messages_of_a_lower_term),
+        cmocka_unit_test(test_timeout_now_in_other_roles),
+        cmocka_unit_test(test_votes_of_learners_are_not_counted),
+        cmocka_unit_test(test_learner_forgets_its_leader),
         cmocka_unit_test(test_leader_never_rewrites_its_log),
         cmocka_unit_test(test_heartbeats_in_every_state),
         cmocka_unit_test(test_unreported_snapshot_blocks_its_member),
+        cmocka_unit_test(test_only_followers_take_a_snapshot),
         cmocka_unit_test(test_heartbeat_repeats_the_position),
         cmocka_unit_test(test_change_counts_when_it_is_applied),
         cmocka_unit_test(test_validation_sees_what_is_applied),
