@@ -8,6 +8,8 @@
 #   make check-asan         the same under ASan and UBSan, in build/asan
 #   make check-integration  real processes, real sockets
 #   make check-coverage     how much of src/raft its tests execute (gcovr)
+#   make check-mutants      whether they notice each of tests/mutants;
+#                           MUTANTS=60 so many of them, SEED= which
 #   make check              test, lint, check-rules, -inventory, -asan, -integration,
 #                           -install
 #   make bench-core         the core's speed; BENCH_SECS=20
@@ -175,7 +177,7 @@ $(BUILD)/proto/%.pb-c.c $(BUILD)/proto/%.pb-c.h: proto/%.proto
 	@echo "  PROTOC  $<"
 	$(Q)$(PROTOC_C) --c_out=$(BUILD) $<
 $(BUILD)/proto/%.pb-c.o: $(BUILD)/proto/%.pb-c.c
-	$(Q)$(CC) $(CPPFLAGS) -I$(BUILD) $(PBC_CFLAGS) $(CFLAGS) -fPIE -w -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) -I$(BUILD) $(PBC_CFLAGS) -fPIE $(CFLAGS) -w -c -o $@ $<
 $(OBJS_proto): | $(PBC_SRCS)
 .SECONDARY: $(PBC_SRCS)
 
@@ -267,6 +269,11 @@ coverage-run: $(TESTS_raft) $(DATADRIVEN)
 	$(Q)scripts/coverage $(BUILD) $(TESTS_raft) \
 	    "$(DATADRIVEN) $(SCRIPTS) $(PUBLIC_SCRIPTS)"
 
+# Small wrong versions of the core, each of which its tests must notice.
+check-mutants:
+	$(Q)scripts/mutants --build $(BUILD) $(if $(MUTANTS),--some $(MUTANTS)) \
+	    $(if $(SEED),--seed $(SEED))
+
 check-integration: all
 	$(Q)tests/integration/run $(BUILD)/raftexample
 
@@ -339,6 +346,6 @@ clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
 .PHONY: all tests test check bench-core check-rules check-inventory check-asan \
-        check-integration check-coverage \
+        check-integration check-coverage check-mutants \
         check-install coverage coverage-run lib lint fmt install install-bin \
         install-lib uninstall clean

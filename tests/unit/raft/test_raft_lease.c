@@ -312,6 +312,29 @@ static void test_learners_make_no_quorum(void **state)
     node_free(n);
 }
 
+/* In a joint configuration a leader needs both majorities [Raft 6]: it
+ * steps down when 2, of the incoming, or 3, of the outgoing half, is silent,
+ * and stays when neither is. */
+static void test_joint_quorum_needs_both_halves(void **state)
+{
+    (void)state;
+    for (uint64_t silent = 2; silent <= 4; silent++) {
+        struct node *n = NODE(.voters = IDS(1, 2), .voters_outgoing = IDS(1, 3),
+                              .check_quorum = true);
+
+        node_become_leader(n);
+        drop_messages(&n->r);
+        for (uint64_t id = 2; id <= 3; id++) {
+            if (id != silent) {
+                node_step(n, MSG(HEARTBEAT_RESP, id, 1, .term = 1));
+            }
+        }
+        node_tick(n, n->r.election_timeout);
+        assert_int_equal(n->r.role, silent <= 3 ? RAFT_FOLLOWER : RAFT_LEADER);
+        node_free(n);
+    }
+}
+
 /* An answer of a higher term deposes a leader, whatever it answers
  * [raft-core 7.2, EL-20]. */
 static void test_answer_of_a_higher_term_deposes(void **state)
@@ -479,6 +502,7 @@ int main(void)
         cmocka_unit_test(test_leader_counts_itself_in_every_period),
         cmocka_unit_test(test_quorum_is_checked_once_in_a_period),
         cmocka_unit_test(test_learners_make_no_quorum),
+        cmocka_unit_test(test_joint_quorum_needs_both_halves),
         cmocka_unit_test(test_answer_of_a_higher_term_deposes),
         cmocka_unit_test(test_node_with_smaller_term_can_complete_election),
         cmocka_unit_test(test_pre_vote_with_split_vote),
