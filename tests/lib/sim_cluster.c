@@ -5,7 +5,6 @@
 #include "src/base/alloc.h"
 #include "src/base/buf.h"
 #include "src/kv/kvstore.h"
-#include "src/server/storage.h"
 #include "tests/lib/cmocka.h"
 
 #define SETTLE_ROUNDS_MAX 100000
@@ -27,51 +26,18 @@ static struct sim_node *node_of(struct sim_cluster *c, uint64_t id)
 
 /* --- the network --- */
 
-static void net_send(void *ctx, const struct raft_message *messages, size_t n)
+static void on_send(void *ctx, struct sim_node *from,
+                    const struct raft_message *m)
 {
-    struct sim_node *from = ctx;
+    struct sim_cluster *c = ctx;
+    size_t len = raft_message_size(m);
+    struct sim_packet *p = xmalloc(sizeof(*p) + len);
 
-    for (size_t i = 0; i < n; i++) {
-        const struct raft_message *m = &messages[i];
-        size_t len = raft_message_size(m);
-        struct sim_packet *p;
-
-        if (m->to == 0 || m->to > SIM_NODES_MAX || !from->peers[m->to]) {
-            continue;
-        }
-        p = xmalloc(sizeof(*p) + len);
-        p->from = from->id;
-        p->to = m->to;
-        p->len = len;
-        assert_ptr_equal(raft_message_encode(m, p->data), p->data + len);
-        list_push_back(&from->c->wire, &p->link);
-    }
-}
-
-static void net_add(void *ctx, uint64_t id, const char *url)
-{
-    struct sim_node *n = ctx;
-
-    (void)url;
-    n->peers[id] = true;
-}
-
-static void net_remove(void *ctx, uint64_t id)
-{
-    struct sim_node *n = ctx;
-
-    if (id <= SIM_NODES_MAX) {
-        n->peers[id] = false;
-    }
-}
-
-static char *net_check_url(void *ctx, struct bytes url)
-{
-    (void)ctx;
-    if (url.len < 8 || memcmp(url.data, "http://", 7) != 0) {
-        return NULL;
-    }
-    return xasprintf("%.*s", (int)url.len, (const char *)url.data);
+    p->from = from->id;
+    p->to = m->to;
+    p->len = len;
+    assert_ptr_equal(raft_message_encode(m, p->data), p->data + len);
+    list_push_back(&c->wire, &p->link);
 }
 
 /* A node that is down or cut off is reported, as the transport would. */
@@ -95,71 +61,6 @@ static void deliver(struct sim_cluster *c, struct sim_packet *p)
     raft_message_release(&m);
 }
 
-/* --- the disk's completions --- */
-
-/* What the real storage says at once, kept for the next round. */
-static void keep_completion(void *arg, int rc, bool fatal,
-                            const struct errmsg *em)
-{
-    struct sim_node *n = arg;
-
-    n->late.rc = rc;
-    n->late.fatal = fatal;
-    n->late.em = *em;
-}
-
-static void late_submit(void *ctx, const struct raftnode_write *w,
-                        raftnode_written_cb *done, void *arg)
-{
-    struct sim_node *n = ctx;
-
-    ASSERT(n->late.done == NULL); /* one submission at a time */
-    n->late.done = done;
-    n->late.arg = arg;
-    n->seam.submit(n->seam.ctx, w, keep_completion, n);
-}
-
-static void late_save_snapshot(void *ctx, struct raft_snapshot *snap,
-                               raftnode_written_cb *done, void *arg)
-{
-    struct sim_node *n = ctx;
-
-    ASSERT(n->late.done == NULL);
-    n->late.done = done;
-    n->late.arg = arg;
-    n->seam.save_snapshot(n->seam.ctx, snap, keep_completion, n);
-}
-
-static int late_compact(void *ctx, struct errmsg *em)
-{
-    struct sim_node *n = ctx;
-
-    return n->seam.compact(n->seam.ctx, em);
-}
-
-static bool complete_late(struct sim_node *n)
-{
-    struct sim_completion late = n->late;
-
-    if (n->node == NULL || late.done == NULL) {
-        return false;
-    }
-    n->late.done = NULL;
-    late.done(late.arg, late.rc, late.fatal, &late.em);
-    return true;
-}
-
-static struct raftnode_storage node_storage(struct sim_node *n)
-{
-    n->seam = storage_seam(n->storage);
-    n->late.done = NULL;
-    if (!n->c->o.late_writes) {
-        return n->seam;
-    }
-    return (struct raftnode_storage){n, late_submit, late_save_snapshot,
-                                     late_compact};
-}
-
 void sim_isolate(struct sim_cluster *c, uint64_t id, bool cut)
 {
     for (uint64_t other = 1; other <= SIM_NODES_MAX; other++) {
@@ -170,17 +71,11 @@ void sim_isolate(struct sim_cluster *c, uint64_t id, bool cut)
 
 /* --- life --- */
 
-static void on_line(void *ctx, enum log_level level, const char *line)
+static void print_line(void *ctx, struct sim_node *n, enum log_level level,
+                       const char *line)
 {
-    struct sim_node *n = ctx;
-
-    if (level >= LOG_WARN) {
-        (void)snprintf(n->last_error, sizeof(n->last_error), "%s", line);
-    }
-    if (getenv("SIM_LOG") != NULL) {
-        print_message("node %d: %s %s\n", (int)n->id, log_level_name(level),
-                      line);
-    }
+    (void)ctx;
+    print_message("node %d: %s %s\n", (int)n->id, log_level_name(level), line);
 }
 
 void sim_cluster_init(struct sim_cluster *c, const struct sim_options *o)
@@ -188,24 +83,23 @@ void sim_cluster_init(struct sim_cluster *c, const struct sim_options *o)
     *c = (struct sim_cluster){.o = *o};
     rng_seed(&c->rng, o->seed);
     list_init(&c->wire);
+    struct sim_node_hooks hooks = {
+        .ctx = c,
+        .send = on_send,
+        .line = getenv("SIM_LOG") == NULL ? NULL : print_line,
+    };
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
-        struct sim_node *n = &c->nodes[id];
-
-        n->c = c;
-        n->id = id;
-        n->lg = (struct logger){LOG_INFO, on_line, n};
-        (void)snprintf(n->url, sizeof(n->url), "http://10.0.0.%d:2380",
-                       (int)id);
-        n->disk = sim_vfs_new();
-        list_init(&n->ops);
+        sim_node_init(&c->nodes[id], id, &hooks);
+        c->nodes[id].held_writes = o->late_writes;
+        list_init(&c->ops[id]);
     }
 }
 
-static void end_ops(struct sim_node *n)
+static void end_ops(struct sim_cluster *c, struct sim_node *n)
 {
     struct list *it;
 
-    while ((it = list_pop_front(&n->ops)) != NULL) {
+    while ((it = list_pop_front(&c->ops[n->id])) != NULL) {
         struct sim_op *op = container_of(it, struct sim_op, link);
 
         raftnode_cancel(n->node, &op->req);
@@ -222,69 +116,37 @@ void sim_cluster_release(struct sim_cluster *c)
         if (c->nodes[id].node != NULL) {
             sim_stop(c, id);
         }
-        sim_vfs_free(c->nodes[id].disk);
+        sim_node_release(&c->nodes[id]);
     }
     while ((it = list_pop_front(&c->wire)) != NULL) {
         xfree(container_of(it, struct sim_packet, link));
     }
 }
 
-static int open_node(struct sim_cluster *c, struct sim_node *n, bool join,
-                     struct raftnode_recovered *found, struct errmsg *em)
+int sim_start(struct sim_cluster *c, uint64_t id, bool join, struct errmsg *em)
 {
-    struct raftnode_peer cluster[SIM_NODES_MAX];
-    size_t n_cluster = n->id > c->o.n ? (size_t)n->id : c->o.n;
-    struct raftnode_config cfg = {
-        .id = n->id,
+    struct sim_node *n = node_of(c, id);
+    struct sim_node_options o = {
         .join = join,
-        .peers = cluster,
-        .n_peers = n_cluster,
+        .n_cluster = c->o.n,
         .election_ticks = 10,
-        .heartbeat_ticks = 1,
         .snapshot_count =
             c->o.snapshot_count == 0 ? 10000 : c->o.snapshot_count,
-        .snapshot_catchup_entries = c->o.catchup_entries,
+        .catchup_entries = c->o.catchup_entries,
         .request_timeout_ticks =
             c->o.request_timeout_ticks == 0 ? 50 : c->o.request_timeout_ticks,
         .seed = rng_next(&c->rng),
         .id_base = ++c->starts << 24,
-        .lg = &n->lg,
-        .peers_seam = {n, net_send, net_add, net_remove, net_add,
-                       net_check_url},
-        .storage_seam = node_storage(n),
-    };
-
-    for (size_t i = 0; i < n_cluster; i++) {
-        cluster[i] = (struct raftnode_peer){i + 1, c->nodes[i + 1].url};
-    }
-    return raftnode_new(&cfg, found, &n->node, em);
-}
-
-int sim_start(struct sim_cluster *c, uint64_t id, bool join, struct errmsg *em)
-{
-    struct sim_node *n = node_of(c, id);
-    struct storage_options so = {
-        .fs = sim_vfs_base(n->disk),
-        .lg = &n->lg,
-        .wal_dir = "wal",
-        .snap_dir = "snap",
-        .segment_bytes = c->o.segment_bytes == 0 ? 65536 : c->o.segment_bytes,
     };
     struct raftnode_recovered found;
     int rc;
 
-    ASSERT(n->node == NULL);
-    memset(n->peers, 0, sizeof(n->peers));
-    rc = storage_open(&so, &n->storage, &found, em);
+    rc = sim_node_open(n, c->o.segment_bytes == 0 ? 65536 : c->o.segment_bytes,
+                       &found, em);
     if (rc < 0) {
         return rc;
     }
-    rc = open_node(c, n, join, &found, em);
-    if (rc < 0) {
-        (void)storage_close(n->storage, NULL);
-        n->storage = NULL;
-    }
-    return rc;
+    return sim_node_run(n, &o, &found, em);
 }
 
 void sim_start_all(struct sim_cluster *c)
@@ -298,21 +160,13 @@ void sim_start_all(struct sim_cluster *c)
     }
 }
 
-static void close_node(struct sim_node *n)
-{
-    raftnode_free(n->node);
-    n->node = NULL;
-    (void)storage_close(n->storage, NULL);
-    n->storage = NULL;
-}
-
 void sim_stop(struct sim_cluster *c, uint64_t id)
 {
     struct sim_node *n = node_of(c, id);
 
     ASSERT(n->node != NULL);
     raftnode_stop(n->node);
-    close_node(n);
+    sim_node_close(n);
 }
 
 void sim_crash(struct sim_cluster *c, uint64_t id, enum sim_crash_mode mode)
@@ -320,13 +174,24 @@ void sim_crash(struct sim_cluster *c, uint64_t id, enum sim_crash_mode mode)
     struct sim_node *n = node_of(c, id);
 
     ASSERT(n->node != NULL);
-    end_ops(n);
+    end_ops(c, n);
     sim_vfs_power_off(n->disk);
-    close_node(n);
+    sim_node_close(n);
     sim_vfs_crash(n->disk, mode, &c->rng);
 }
 
 /* --- time --- */
+
+/* A held write ends a round after it was asked for. */
+static bool end_write(struct sim_node *n)
+{
+    bool ended = sim_node_write(n);
+
+    if (ended) {
+        sim_node_tell(n);
+    }
+    return ended;
+}
 
 static bool process_all(struct sim_cluster *c)
 {
@@ -336,9 +201,9 @@ static bool process_all(struct sim_cluster *c)
 
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
         if (c->nodes[id].node != NULL) {
-            moved = complete_late(&c->nodes[id]) || moved;
+            moved = end_write(&c->nodes[id]) || moved;
             raftnode_process(c->nodes[id].node);
-            moved = c->nodes[id].late.done != NULL || moved;
+            moved = c->nodes[id].held.done != NULL || moved;
         }
     }
     list_init(&wire);
@@ -433,10 +298,11 @@ static struct bytes text(const char *s)
     return (struct bytes){(const uint8_t *)s, strlen(s)};
 }
 
-static struct sim_op *begin_op(struct sim_node *n, struct sim_op *op)
+static struct sim_op *begin_op(struct sim_cluster *c, struct sim_node *n,
+                               struct sim_op *op)
 {
     list_init(&op->link);
-    list_push_back(&n->ops, &op->link);
+    list_push_back(&c->ops[n->id], &op->link);
     raftnode_submit(n->node, &op->req);
     return op;
 }
@@ -449,7 +315,7 @@ struct sim_op *sim_put(struct sim_cluster *c, uint64_t id, const char *key,
 
     raftnode_init_put(n->node, &op->req, text(key), text(value), false,
                       on_op_done);
-    return begin_op(n, op);
+    return begin_op(c, n, op);
 }
 
 struct sim_op *sim_get(struct sim_cluster *c, uint64_t id, const char *key)
@@ -458,7 +324,7 @@ struct sim_op *sim_get(struct sim_cluster *c, uint64_t id, const char *key)
     struct sim_op *op = xcalloc(1, sizeof(*op));
 
     raftnode_init_get(n->node, &op->req, text(key), on_op_done);
-    return begin_op(n, op);
+    return begin_op(c, n, op);
 }
 
 struct sim_op *sim_member(struct sim_cluster *c, uint64_t id,
@@ -469,14 +335,14 @@ struct sim_op *sim_member(struct sim_cluster *c, uint64_t id,
     struct sim_op *op = xcalloc(1, sizeof(*op));
 
     raftnode_init_member(n->node, &op->req, kind, member, url, on_op_done);
-    return begin_op(n, op);
+    return begin_op(c, n, op);
 }
 
 void sim_op_free(struct sim_cluster *c, struct sim_op *op)
 {
     if (!op->done) {
         for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
-            list_for_each (it, &c->nodes[id].ops) {
+            list_for_each (it, &c->ops[id]) {
                 if (it == &op->link) {
                     raftnode_cancel(c->nodes[id].node, &op->req);
                     break;

@@ -9,39 +9,8 @@
 #define TESTS_LIB_SIM_CLUSTER_H
 
 #include "src/base/list.h"
-#include "src/base/log.h"
 #include "src/base/rng.h"
-#include "src/server/raftnode.h"
-#include "tests/lib/sim_vfs.h"
-
-#define SIM_NODES_MAX 8
-
-struct sim_cluster;
-struct storage;
-
-/* A completion that is kept back for a round. */
-struct sim_completion {
-    raftnode_written_cb *done;
-    void *arg;
-    int rc;
-    bool fatal;
-    struct errmsg em;
-};
-
-struct sim_node {
-    struct sim_cluster *c;
-    uint64_t id;
-    char url[64];
-    struct logger lg;
-    char last_error[512]; /* the last WARN or ERROR line */
-    struct sim_vfs *disk; /* survives crashes */
-    struct storage *storage;
-    struct raftnode_storage seam;  /* of `storage` */
-    struct sim_completion late;    /* done NULL: none */
-    struct raftnode *node;         /* NULL: down */
-    bool peers[SIM_NODES_MAX + 1]; /* whom the node was told to talk to */
-    struct list ops;               /* of the test, not finished */
-};
+#include "tests/lib/sim_node.h"
 
 struct sim_options {
     size_t n; /* founding members */
@@ -57,6 +26,7 @@ struct sim_cluster {
     struct sim_options o;
     struct rng rng;
     struct sim_node nodes[SIM_NODES_MAX + 1]; /* by id */
+    struct list ops[SIM_NODES_MAX + 1];       /* not finished, by node */
     struct list wire; /* messages on their way, in order of sending */
     bool cut[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* from, to */
     uint64_t starts; /* of any node: no two lives share request ids */

@@ -1,0 +1,208 @@
+/* A node on a simulated machine. sim_node.h has the contract. */
+
+#include "tests/lib/sim_node.h"
+
+#include "src/base/alloc.h"
+#include "src/server/storage.h"
+
+/* --- peers --- */
+
+static void net_send(void *ctx, const struct raft_message *messages, size_t n)
+{
+    struct sim_node *from = ctx;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct raft_message *m = &messages[i];
+
+        if (m->to != 0 && m->to <= SIM_NODES_MAX && from->peers[m->to]) {
+            from->hooks.send(from->hooks.ctx, from, m);
+        }
+    }
+}
+
+static void net_add(void *ctx, uint64_t id, const char *url)
+{
+    struct sim_node *n = ctx;
+
+    (void)url;
+    ASSERT(id >= 1 && id <= SIM_NODES_MAX);
+    n->peers[id] = true;
+}
+
+static void net_remove(void *ctx, uint64_t id)
+{
+    struct sim_node *n = ctx;
+
+    if (id <= SIM_NODES_MAX) {
+        n->peers[id] = false;
+    }
+}
+
+static char *net_check_url(void *ctx, struct bytes url)
+{
+    (void)ctx;
+    if (url.len < 8 || memcmp(url.data, "http://", 7) != 0) {
+        return NULL;
+    }
+    return xasprintf("%.*s", (int)url.len, (const char *)url.data);
+}
+
+/* --- disk --- */
+
+static void note_written(void *arg, int rc, bool fatal, const struct errmsg *em)
+{
+    struct sim_node *n = arg;
+
+    n->written = (struct sim_written){rc, fatal, *em};
+}
+
+static void hold(struct sim_node *n, const struct sim_write *write)
+{
+    ASSERT(n->held.done == NULL); /* one submission at a time */
+    if (n->hooks.submit != NULL) {
+        n->hooks.submit(n->hooks.ctx, n, &write->w, write->own);
+    }
+    n->held = *write;
+    if (!n->held_writes) {
+        (void)sim_node_write(n);
+        sim_node_tell(n);
+    }
+}
+
+static void held_submit(void *ctx, const struct raftnode_write *w,
+                        raftnode_written_cb *done, void *arg)
+{
+    hold(ctx, &(struct sim_write){.w = *w, .done = done, .arg = arg});
+}
+
+static void held_save_snapshot(void *ctx, struct raft_snapshot *snap,
+                               raftnode_written_cb *done, void *arg)
+{
+    hold(ctx, &(struct sim_write){.own = snap, .done = done, .arg = arg});
+}
+
+static int held_compact(void *ctx, struct errmsg *em)
+{
+    struct sim_node *n = ctx;
+
+    return n->seam.compact(n->seam.ctx, em);
+}
+
+bool sim_node_write(struct sim_node *n)
+{
+    if (n->node == NULL || n->held.done == NULL) {
+        return false;
+    }
+    if (n->held.own != NULL) {
+        n->seam.save_snapshot(n->seam.ctx, n->held.own, note_written, n);
+    } else {
+        n->seam.submit(n->seam.ctx, &n->held.w, note_written, n);
+    }
+    return true;
+}
+
+void sim_node_tell(struct sim_node *n)
+{
+    struct sim_write held = n->held;
+
+    ASSERT(held.done != NULL);
+    n->held = (struct sim_write){0};
+    held.done(held.arg, n->written.rc, n->written.fatal, &n->written.em);
+}
+
+/* --- life --- */
+
+static void on_line(void *ctx, enum log_level level, const char *line)
+{
+    struct sim_node *n = ctx;
+
+    if (level >= LOG_WARN) {
+        (void)snprintf(n->last_error, sizeof(n->last_error), "%s", line);
+    }
+    if (n->hooks.line != NULL) {
+        n->hooks.line(n->hooks.ctx, n, level, line);
+    }
+}
+
+void sim_node_url(uint64_t id, char out[64])
+{
+    (void)snprintf(out, 64, "http://10.0.0.%d:2380", (int)id);
+}
+
+void sim_node_init(struct sim_node *n, uint64_t id,
+                   const struct sim_node_hooks *hooks)
+{
+    ASSERT(id >= 1 && id <= SIM_NODES_MAX);
+    *n = (struct sim_node){.hooks = *hooks, .id = id};
+    n->lg =
+        (struct logger){hooks->line == NULL ? LOG_WARN : LOG_INFO, on_line, n};
+    sim_node_url(id, n->url);
+    n->disk = sim_vfs_new();
+}
+
+void sim_node_release(struct sim_node *n)
+{
+    ASSERT(n->node == NULL);
+    sim_vfs_free(n->disk);
+}
+
+int sim_node_open(struct sim_node *n, uint64_t segment_bytes,
+                  struct raftnode_recovered *found, struct errmsg *em)
+{
+    struct storage_options so = {
+        .fs = sim_vfs_base(n->disk),
+        .lg = &n->lg,
+        .wal_dir = "wal",
+        .snap_dir = "snap",
+        .segment_bytes = segment_bytes,
+    };
+
+    ASSERT(n->node == NULL && n->storage == NULL);
+    return storage_open(&so, &n->storage, found, em);
+}
+
+int sim_node_run(struct sim_node *n, const struct sim_node_options *o,
+                 struct raftnode_recovered *found, struct errmsg *em)
+{
+    struct raftnode_peer cluster[SIM_NODES_MAX];
+    char urls[SIM_NODES_MAX][64];
+    struct raftnode_config cfg = {
+        .id = n->id,
+        .join = o->join,
+        .peers = cluster,
+        .n_peers = n->id > o->n_cluster ? (size_t)n->id : o->n_cluster,
+        .election_ticks = o->election_ticks,
+        .heartbeat_ticks = 1,
+        .snapshot_count = o->snapshot_count,
+        .snapshot_catchup_entries = o->catchup_entries,
+        .request_timeout_ticks = o->request_timeout_ticks,
+        .seed = o->seed,
+        .id_base = o->id_base,
+        .lg = &n->lg,
+        .peers_seam = {n, net_send, net_add, net_remove, net_add,
+                       net_check_url},
+        .storage_seam = {n, held_submit, held_save_snapshot, held_compact},
+    };
+    int rc;
+
+    memset(n->peers, 0, sizeof(n->peers));
+    n->held = (struct sim_write){0};
+    n->seam = storage_seam(n->storage);
+    for (size_t i = 0; i < cfg.n_peers; i++) {
+        sim_node_url(i + 1, urls[i]);
+        cluster[i] = (struct raftnode_peer){i + 1, urls[i]};
+    }
+    rc = raftnode_new(&cfg, found, &n->node, em);
+    if (rc < 0) {
+        sim_node_close(n);
+    }
+    return rc;
+}
+
+void sim_node_close(struct sim_node *n)
+{
+    raftnode_free(n->node);
+    n->node = NULL;
+    (void)storage_close(n->storage, NULL);
+    n->storage = NULL;
+}
