@@ -298,6 +298,34 @@ static void test_accept_applying(void **state)
     }
 }
 
+/* What is handed out and not acknowledged counts: only the rest of the budget
+ * is left for what is committed later [LOG-13]. */
+static void test_budget_is_shared_by_what_is_outstanding(void **state)
+{
+    struct raft_entry *e = test_entry(1, 1);
+    uint64_t size = raft_entry_size(e);
+    struct raft_entries out = {0};
+
+    (void)state;
+    raft_entry_unref(e);
+    set_up(3 * size);
+    append((struct at[AT_MAX]){{1, 1}, {2, 1}, {3, 1}, {4, 1}, {5, 1}});
+    raft_log_commit_to(&l, 2);
+    raft_log_accept_applying(&l, 2, 2 * size, true);
+    assert_false(l.applying_ents_paused);
+    raft_log_commit_to(&l, 5);
+    raft_log_next_committed_ents(&l, true, &out);
+    assert_entries(out.items, out.len, (struct at[AT_MAX]){{3, 1}});
+    raft_entries_reset(&out);
+    /* Acknowledged, they make room. */
+    raft_log_applied_to(&l, 2, 2 * size);
+    raft_log_next_committed_ents(&l, true, &out);
+    assert_entries(out.items, out.len,
+                   (struct at[AT_MAX]){{3, 1}, {4, 1}, {5, 1}});
+    raft_entries_release(&out);
+    tear_down();
+}
+
 /* [raft-core LOG-13, AS-9]: what is handed out next has to fit into what is
  * left of the budget. */
 static void test_budget_counts_what_is_outstanding(void **state)
@@ -427,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_has_next_committed_ents),
         cmocka_unit_test(test_next_committed_ents),
         cmocka_unit_test(test_accept_applying),
+        cmocka_unit_test(test_budget_is_shared_by_what_is_outstanding),
         cmocka_unit_test(test_budget_counts_what_is_outstanding),
         cmocka_unit_test(test_applied_to),
         cmocka_unit_test(test_applied_to_out_of_range_is_fatal),

@@ -170,6 +170,18 @@ static void test_progress_update(void **state)
     }
 }
 
+/* What is in flight behind the acknowledged entry stays so [PG-8]. */
+static void test_progress_update_keeps_next(void **state)
+{
+    struct progress pr;
+
+    (void)state;
+    set_up(&pr, PROGRESS_REPLICATE, 3, 9);
+    assert_true(progress_maybe_update(&pr, 5));
+    assert_at(&pr, PROGRESS_REPLICATE, 5, 9);
+    progress_release(&pr);
+}
+
 static void test_progress_maybe_decr(void **state)
 {
     static const struct {
@@ -350,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_progress_become_replicate),
         cmocka_unit_test(test_progress_become_snapshot),
         cmocka_unit_test(test_progress_update),
+        cmocka_unit_test(test_progress_update_keeps_next),
         cmocka_unit_test(test_progress_maybe_decr),
         cmocka_unit_test(test_progress_decr_lowers_sent_commit),
         cmocka_unit_test(test_progress_sent_entries_probe),

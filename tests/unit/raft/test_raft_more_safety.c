@@ -269,6 +269,57 @@ static void test_heartbeats_in_every_state(void **state)
     node_free(n);
 }
 
+/* HB-3: the answer echoes the context, or has none. */
+static void test_heartbeat_is_answered_with_its_context(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+    const uint8_t position[8] = {7, 1};
+    struct raft_message m = MSG(HEARTBEAT, 2, 1, .term = 1);
+    struct message_queue q;
+
+    (void)state;
+    node_step(n, m);
+    raft_message_set_context(&m, (struct bytes){position, 8});
+    node_step(n, m);
+    q = read_messages(&n->r);
+    assert_int_equal(q.len, 2);
+    assert_false(q.items[0].has_context);
+    assert_int_equal(q.items[1].type, RAFT_MSG_HEARTBEAT_RESP);
+    assert_int_equal(q.items[1].context_len, 8);
+    assert_memory_equal(q.items[1].context, position, 8);
+    message_queue_release(&q);
+    node_free(n);
+}
+
+/* SNAP-6: a snapshot that is not taken over is answered with the commit index:
+ * what follows in the log may be of another leader. */
+static void test_useless_snapshot_is_answered_with_the_commit(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2), .log = TERMS(1, 1, 1, 1),
+                          .hs = {.term = 1, .commit = 2});
+    const uint64_t indexes[] = {1, 2};
+    struct message_queue q;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(indexes); i++) {
+        struct raft_snapshot *s = member_snapshot(indexes[i], 1, IDS(1, 2),
+                                                  (struct id_list){NULL, 0});
+
+        node_step(n, with_snapshot(MSG(SNAP, 2, 1, .term = 2), s));
+        raft_snapshot_unref(s);
+    }
+    q = read_messages(&n->r);
+    assert_int_equal(q.len, 2);
+    for (size_t i = 0; i < q.len; i++) {
+        assert_int_equal(q.items[i].type, RAFT_MSG_APP_RESP);
+        assert_int_equal(q.items[i].index, 2);
+        assert_false(q.items[i].reject);
+    }
+    assert_log_terms(&n->r, TERMS(1, 1, 1, 1));
+    message_queue_release(&q);
+    node_free(n);
+}
+
 /* SNAP-5: nobody says what became of a snapshot. The leader waits as long as it
  * leads; the next one starts with a probe. */
 static void test_unreported_snapshot_blocks_its_member(void **state)
@@ -342,6 +393,38 @@ static void test_heartbeat_repeats_the_position(void **state)
         }
         message_queue_release(&q);
     }
+    node_free(n);
+}
+
+/* RI-10: with the leadership end the reads that wait for their confirmation;
+ * the next term counts positions from one. */
+static void test_unconfirmed_reads_end_with_the_term(void **state)
+{
+    struct node *n = settled_leader();
+    const uint8_t one[8] = {1};
+    struct raft_message resp = MSG(HEARTBEAT_RESP, 2, 1, .term = 3);
+    struct message_queue q;
+
+    (void)state;
+    node_step(n, with_data(MSG(READ_INDEX, 1, 1), "lost"));
+    node_step(n, with_data(MSG(READ_INDEX, 1, 1), "lost, too"));
+    drop_messages(&n->r);
+    node_step(n, MSG(HEARTBEAT, 3, 1, .term = 2));
+    node_become_leader(n);
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 3, .index = 2));
+    drop_messages(&n->r);
+    assert_int_equal(n->r.log.committed, 2);
+    node_step(n, with_data(MSG(READ_INDEX, 1, 1), "asked again"));
+    q = read_messages(&n->r);
+    assert_int_equal(q.len, 2);
+    assert_memory_equal(q.items[0].context, one, 8);
+    message_queue_release(&q);
+    raft_message_set_context(&resp, (struct bytes){one, 8});
+    node_step(n, resp);
+    assert_int_equal(n->r.n_read_states, 1);
+    assert_memory_equal(n->r.read_states[0].ctx, "asked again", 11);
+    assert_int_equal(n->r.read_states[0].index, 2);
     node_free(n);
 }
 
@@ -491,9 +574,12 @@ int main(void)
         cmocka_unit_test(test_learner_forgets_its_leader),
         cmocka_unit_test(test_leader_never_rewrites_its_log),
         cmocka_unit_test(test_heartbeats_in_every_state),
+        cmocka_unit_test(test_heartbeat_is_answered_with_its_context),
+        cmocka_unit_test(test_useless_snapshot_is_answered_with_the_commit),
         cmocka_unit_test(test_unreported_snapshot_blocks_its_member),
         cmocka_unit_test(test_only_followers_take_a_snapshot),
         cmocka_unit_test(test_heartbeat_repeats_the_position),
+        cmocka_unit_test(test_unconfirmed_reads_end_with_the_term),
         cmocka_unit_test(test_change_counts_when_it_is_applied),
         cmocka_unit_test(test_validation_sees_what_is_applied),
         cmocka_unit_test(test_late_acknowledgements_are_only_notes),

@@ -129,6 +129,7 @@ static void nonleader_start_election(enum raft_role role)
     advance_messages_after_append(&n->r);
     assert_role(n, RAFT_CANDIDATE, 2);
     assert_int_equal(tracker_tally_votes(&n->r.trk).granted, 1);
+    assert_int_equal(n->r.vote, 1);
     q = read_messages(&n->r);
     assert_int_equal(q.len, 2);
     for (size_t i = 0; i < 2; i++) {

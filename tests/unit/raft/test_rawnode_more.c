@@ -132,6 +132,47 @@ static void test_order_of_the_steps_on_advance(void **state)
     rawnode_env_release(&env);
 }
 
+static struct {
+    const struct raft_log *log;
+    uint64_t indexes[4];
+    size_t n;
+} stepped;
+
+/* Entries are acknowledged one after the other, while they are unstable still:
+ * storage comes behind. */
+static int record_acks(struct raft *r, const struct raft_message *m)
+{
+    (void)r;
+    assert_int_equal(m->type, RAFT_MSG_APP_RESP);
+    assert_int_equal(unstable_len(&stepped.log->unstable), 2);
+    assert_true(stepped.n < ARRAY_LEN(stepped.indexes));
+    stepped.indexes[stepped.n++] = m->index;
+    return 0;
+}
+
+/* RD-8: in the order in which they were promised, then storage. */
+static void test_advance_steps_in_order(void **state)
+{
+    struct rawnode_env env;
+    struct raft_ready rd;
+
+    (void)state;
+    rawnode_env_init(&env, &(struct node_spec){.voters = IDS(1)});
+    rawnode_env_lead(&env);
+    assert_int_equal(rawnode_env_propose(&env, "a"), 0);
+    assert_int_equal(rawnode_env_propose(&env, "b"), 0);
+    rawnode_env_ready(&env, &rd);
+    stepped.log = &env.rn->raft.log;
+    stepped.n = 0;
+    env.rn->raft.step = record_acks;
+    rawnode_advance(env.rn);
+    assert_int_equal(stepped.n, 2);
+    assert_int_equal(stepped.indexes[0], 2);
+    assert_int_equal(stepped.indexes[1], 3);
+    assert_int_equal(unstable_len(&env.rn->raft.log.unstable), 0);
+    rawnode_env_release(&env);
+}
+
 /* RD-2, PF-3, PF-5: a sync is due when term or vote differ from those of the
  * Ready before, accepted or not yet worked off. */
 static void test_sync_compares_with_the_last_ready(void **state)
@@ -249,6 +290,45 @@ static void test_async_append_only_when_needed(void **state)
     assert_int_equal(m->commit, 0);
     assert_int_equal(m->n_responses, 1);
     assert_int_equal(m->responses[0].type, RAFT_MSG_APP_RESP);
+    rawnode_env_release(&env);
+}
+
+/* AS-3, AS-6: what was promised, in order and to whomever, then the
+ * acknowledgement of the write. */
+static void test_async_responses_keep_their_order(void **state)
+{
+    struct rawnode_env env;
+    struct raft_ready rd;
+    const struct raft_message *m;
+
+    (void)state;
+    rawnode_env_init(&env, &(struct node_spec){.voters = IDS(1, 2, 3),
+                                               .hs = {.term = 1},
+                                               .async = true});
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_int_equal(
+            rawnode_env_step(
+                &env, with_entries(MSG(APP, 2, 1, .term = 1, .index = i - 1,
+                                       .log_term = i > 1),
+                                   ATS({i, 1}))),
+            0);
+    }
+    assert_int_equal(rawnode_env_step(&env, MSG(VOTE, 3, 1, .term = 2)), 0);
+    rawnode_ready(env.rn, &rd);
+    m = &rd.messages[rd.n_messages - 1];
+    assert_int_equal(m->type, RAFT_MSG_STORAGE_APPEND);
+    assert_int_equal(m->n_responses, 5);
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(m->responses[i].type, RAFT_MSG_APP_RESP);
+        assert_int_equal(m->responses[i].to, 2);
+        assert_int_equal(m->responses[i].index, i + 1);
+    }
+    assert_int_equal(m->responses[3].type, RAFT_MSG_VOTE_RESP);
+    assert_int_equal(m->responses[3].to, 3);
+    assert_int_equal(m->responses[4].type, RAFT_MSG_STORAGE_APPEND_RESP);
+    assert_int_equal(m->responses[4].term, 2);
+    assert_int_equal(m->responses[4].index, 3);
+    assert_int_equal(m->responses[4].log_term, 1);
     rawnode_env_release(&env);
 }
 
@@ -428,9 +508,11 @@ int main(void)
         cmocka_unit_test(test_campaign_of_who_may_not),
         cmocka_unit_test(test_reasons_for_a_ready),
         cmocka_unit_test(test_order_of_the_steps_on_advance),
+        cmocka_unit_test(test_advance_steps_in_order),
         cmocka_unit_test(test_sync_compares_with_the_last_ready),
         cmocka_unit_test(test_hard_state_changes_while_a_ready_is_out),
         cmocka_unit_test(test_async_append_only_when_needed),
+        cmocka_unit_test(test_async_responses_keep_their_order),
         cmocka_unit_test(test_async_answers_come_late),
         cmocka_unit_test(test_conf_state_of_a_node),
         cmocka_unit_test(test_status_is_a_copy),
