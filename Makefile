@@ -7,6 +7,7 @@
 #   make check-inventory    every case of etcd-io/raft's suite has one of ours
 #   make check-asan         the same under ASan and UBSan, in build/asan
 #   make check-integration  real processes, real sockets
+#   make check-linear       the judge of histories against known verdicts
 #   make check-coverage     how much of src/raft its tests execute (gcovr)
 #   make check-mutants      whether they notice each of tests/mutants;
 #                           MUTANTS=60 so many of them, SEED= which
@@ -217,6 +218,23 @@ $(DATADRIVEN): $(DATADRIVEN_OBJS) $(patsubst %,$(BUILD)/lib%.a,raft $(BELOW_raft
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $^ $(PBC_LIBS)
 
+# The judge of histories: linear FILE...
+LINEAR := $(BUILD)/tests/linear
+$(LINEAR): $(BUILD)/obj/linear/main.o $(BUILD)/libtest.a $(BUILD)/libbase.a
+	@echo "  LINK    $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $^
+$(BUILD)/obj/linear/%.o: tests/linear/%.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(CFLAGS) -MMD -MP \
+	    -c -o $@ $<
+
+# What the tests share is tested, too.
+TESTS_lib := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/lib/test_*.c))
+$(TESTS_lib): $(BUILD)/libbase.a
+TESTS += $(TESTS_lib)
+
 # The core's scripts: ours, and those of etcd-io/raft where they lie beside the
 # project.
 SHARED         ?= $(or $(RAFTEXAMPLE_SHARED),../shared)
@@ -224,7 +242,7 @@ SCRIPTS        := tests/datadriven/testdata
 PUBLIC_SCRIPTS := $(wildcard $(addprefix $(SHARED)/testdata/,quorum/*.txt \
                     confchange/*.txt interaction/*.txt))
 
-tests: $(TESTS) $(DATADRIVEN)
+tests: $(TESTS) $(DATADRIVEN) $(LINEAR)
 
 # What each test program said of each of its tests.
 RESULTS := $(BUILD)/test-results
@@ -241,6 +259,12 @@ $(RESULTS): $(TESTS)
 
 check-rules check-inventory: $(RESULTS) $(DATADRIVEN)
 	$(Q)scripts/$@ $(RESULTS) $(DATADRIVEN)
+
+# The judge against histories whose verdicts are known: ours, and porcupine's
+# where they lie beside the project.
+check-linear: $(LINEAR)
+	$(Q)scripts/check-linear $(LINEAR) tests/linear/histories \
+	    $(SHARED)/testdata/histories
 
 # The core's own speed, against the reference's where it is installed. The
 # program counts what alloc.c asks for.
@@ -345,7 +369,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests test check bench-core check-rules check-inventory check-asan \
+.PHONY: all tests test check check-linear bench-core check-rules check-inventory check-asan \
         check-integration check-coverage check-mutants \
         check-install coverage coverage-run lib lint fmt install install-bin \
         install-lib uninstall clean
