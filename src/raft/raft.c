@@ -527,19 +527,12 @@ enum vote_result raft_poll(struct raft *r, uint64_t id, bool granted)
 
 /* --- applying --- */
 
-/* Propose to leave a joint configuration that asks for it. Refused (a transfer
- * is pending, or we were removed), it is tried again when applied moves next;
- * accepted, it raises pending_conf_index above applied and so is not proposed
- * twice [raft-core CC-19]. */
-static void maybe_auto_leave(struct raft *r)
+static void propose_leave(struct raft *r)
 {
     struct raft_message m = {.type = RAFT_MSG_PROP, .from = r->id};
     int rc;
 
-    if (!r->trk.config.auto_leave || r->role != RAFT_LEADER ||
-        r->log.applied < r->pending_conf_index) {
-        return;
-    }
+    ASSERT(tracker_config_is_joint(&r->trk.config));
     raft_entries_take(&m.entries, raft_entry_new(RAFT_ENTRY_CONF_CHANGE_V2,
                                                  (struct bytes){NULL, 0}));
     rc = raft_step(r, &m);
@@ -550,6 +543,19 @@ static void maybe_auto_leave(struct raft *r)
     } else {
         log_info(r->lg, "%" PRIx64 " leaves the joint configuration", r->id);
     }
+}
+
+/* Propose to leave a joint configuration that asks for it. Refused (a transfer
+ * is pending, or we were removed), it is tried again when applied moves next;
+ * accepted, it raises pending_conf_index above applied and so is not proposed
+ * twice [raft-core CC-19]. */
+static void maybe_auto_leave(struct raft *r)
+{
+    if (!r->trk.config.auto_leave || r->role != RAFT_LEADER ||
+        r->log.applied < r->pending_conf_index) {
+        return;
+    }
+    propose_leave(r);
 }
 
 void raft_applied_to(struct raft *r, uint64_t index, uint64_t size)

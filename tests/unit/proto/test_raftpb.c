@@ -488,6 +488,24 @@ static void test_proto_memory_sizes(void **state)
     assert_in_range(sizeof(struct raft_message), 128, 192);
 }
 
+/* At both ends of each number of bits. */
+static void test_varint_size(void **state)
+{
+    (void)state;
+    for (unsigned bits = 1; bits <= 64; bits++) {
+        uint64_t ends[] = {UINT64_C(1) << (bits - 1),
+                           UINT64_MAX >> (64 - bits)};
+
+        for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+            uint8_t out[10];
+            uint8_t *end = pb_put_varint(out, ends[i]);
+
+            assert_int_equal(pb_varint_size(ends[i]), end - out);
+        }
+    }
+    assert_int_equal(pb_varint_size(0), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -510,6 +528,7 @@ int main(void)
         cmocka_unit_test(test_is_response_msg),
         cmocka_unit_test(test_message_type_names),
         cmocka_unit_test(test_proto_memory_sizes),
+        cmocka_unit_test(test_varint_size),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
