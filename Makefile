@@ -7,6 +7,7 @@
 #   make check-inventory    every case of etcd-io/raft's suite has one of ours
 #   make check-asan         the same under ASan and UBSan, in build/asan
 #   make check-integration  real processes, real sockets
+#   make check-interop      the same with nodes of etcd's raftexample among them
 #   make check-linear       the judge of histories against known verdicts
 #   make check-coverage     how much of src/raft its tests execute (gcovr)
 #   make check-mutants      whether they notice each of tests/mutants;
@@ -301,6 +302,10 @@ check-mutants:
 check-integration: all
 	$(Q)tests/integration/run $(BUILD)/raftexample
 
+# Skipped, with a line, where Go or etcd's sources are missing.
+check-interop: all
+	$(Q)tests/interop/run $(BUILD)/raftexample
+
 lint: $(BUILD)/libraft.a $(BUILD)/libkv.a
 	$(Q)scripts/check-layers.sh
 	$(Q)scripts/check-purity.sh $(BUILD)
@@ -372,4 +377,4 @@ clean:
 .PHONY: all tests test check check-linear bench-core check-rules check-inventory check-asan \
         check-integration check-coverage check-mutants \
         check-install coverage coverage-run lib lint fmt install install-bin \
-        install-lib uninstall clean
+        install-lib uninstall clean check-interop
