@@ -4,11 +4,12 @@
  * A run is a fresh group and RUN_PROPOSALS proposals, the storage never
  * compacted: the shape of the reference's benchmarks, with a number of
  * proposals as theirs reach in a second. Runs are repeated for the time given,
- * and the median run counts. Every case comes twice. In the worst case each
- * proposal is followed by a turn, in which each node works off one Ready: as in
- * the reference, what is committed comes with later proposals, nobody waits for
- * it. In the other a turn follows BATCH proposals; in the reference more than
- * that gather for each Ready, while it sleeps for 1 ms to be like a disk.
+ * and the median run counts. After BATCH proposals comes a turn, in which each
+ * node works off one Ready: as in the reference, where a disk of 1 ms is slept
+ * for, and 250 to 500 proposals gather meanwhile. What is committed comes with
+ * later proposals there and here; nobody waits for it. Every case comes a
+ * second time with a turn for each proposal: the worst case, which has no
+ * counterpart there.
  *
  * malloc and its siblings are counted at the link (--wrap): over the second
  * half of a run, with what the growing log takes; and the most that any one
@@ -300,10 +301,10 @@ static void measure(const struct bench *b, double seconds)
 int main(int argc, char **argv)
 {
     static const struct bench benches[] = {
-        {"OneNode", 1, 1, "foo"},
-        {"OneNode/batch", 1, BATCH, "foo"},
-        {"Proposal3Nodes", 3, 1, "somedata"},
-        {"Proposal3Nodes/batch", 3, BATCH, "somedata"},
+        {"OneNode", 1, BATCH, "foo"},
+        {"OneNode/single", 1, 1, "foo"},
+        {"Proposal3Nodes", 3, BATCH, "somedata"},
+        {"Proposal3Nodes/single", 3, 1, "somedata"},
     };
     double seconds = argc > 1 ? strtod(argv[1], NULL) : 1.0;
     const char *name = argc > 2 ? argv[2] : NULL;
