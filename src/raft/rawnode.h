@@ -1,7 +1,12 @@
 /* The only door to the core.
  *
- * A rawnode is not thread-safe: one thread makes all calls. It follows Ready,
- * work, Advance (raft.h); messages may be stepped in between.
+ * A rawnode is not thread-safe: one thread makes all calls. raft.h has the
+ * contract of a Ready and the loop around it; messages may be stepped and
+ * proposals made between rawnode_ready and rawnode_advance.
+ *
+ * What cannot go on is fatal: a broken contract, a storage that fails, a log
+ * that lost what it had acknowledged. The logger gets the reason, and the
+ * process aborts.
  *
  * Counterpart: etcd-io/raft rawnode.go. Differs: the Node wrapper and its
  * goroutines have no counterpart, the event loop does their work. */
@@ -24,6 +29,7 @@ void rawnode_free(struct rawnode *rn); /* NULL: no-op */
 MUST_CHECK int rawnode_bootstrap(struct rawnode *rn,
                                  const struct raft_peer *peers, size_t n);
 
+/* The unit of time: call it at even intervals, such as 100 ms. */
 void rawnode_tick(struct rawnode *rn);
 
 /* Let time pass without any effect, for a group that is known to be quiet: only
@@ -72,6 +78,7 @@ void rawnode_apply_conf_change_v2(struct rawnode *rn,
  *   ERR_STEP_LOCAL_MSG, ERR_STEP_PEER_NOT_FOUND, ERR_PROPOSAL_DROPPED */
 MUST_CHECK int rawnode_step(struct rawnode *rn, const struct raft_message *m);
 
+/* Whether rawnode_ready would have anything in it. */
 bool rawnode_has_ready(const struct rawnode *rn);
 
 /* Build and accept a Ready; what *rd points to is borrowed until
@@ -82,7 +89,10 @@ void rawnode_ready(struct rawnode *rn, struct raft_ready *rd);
  * writes, where it is fatal: storage answers by messages. */
 void rawnode_advance(struct rawnode *rn);
 
-/* Local reports; ids that are no members are ignored. */
+/* What the application saw of others, and what it wishes; ids that are no
+ * members are ignored. Each MsgSnap wants one report: until then, or an answer,
+ * its receiver is sent nothing else. Without a transfer within an election
+ * timeout the leader goes on. */
 void rawnode_report_unreachable(struct rawnode *rn, uint64_t id);
 void rawnode_report_snapshot(struct rawnode *rn, uint64_t id,
                              enum snapshot_status status);
