@@ -248,6 +248,35 @@ static void test_reset_leaves_what_is_under_way(void **state)
     node_free(n);
 }
 
+/* ROLE-4: of any other role comes a follower of the leader it is told; a new
+ * term has no vote, in the same term it stays. */
+static void test_new_follower(void **state)
+{
+    (void)state;
+    for (int leads = 0; leads < 2; leads++) {
+        struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+        raft_become_candidate(&n->r);
+        if (leads) {
+            raft_become_leader(&n->r);
+        }
+        n->r.election_elapsed = 4;
+        raft_become_follower(&n->r, 1, 3);
+        assert_role(n, RAFT_FOLLOWER, 1);
+        assert_int_equal(n->r.lead, 3);
+        assert_int_equal(n->r.vote, 1);
+        assert_int_equal(n->r.election_elapsed, 0);
+        assert_true(n->r.step == raft_step_follower);
+        assert_true(n->r.tick == raft_tick_election);
+        raft_become_follower(&n->r, 5, 2);
+        assert_role(n, RAFT_FOLLOWER, 5);
+        assert_int_equal(n->r.lead, 2);
+        assert_int_equal(n->r.vote, RAFT_NONE);
+        drop_messages(&n->r);
+        node_free(n);
+    }
+}
+
 /* ROLE-6: nothing is promised yet, so nothing but votes and leader changes. */
 static void test_pre_candidate_keeps_what_it_knows(void **state)
 {
@@ -695,6 +724,7 @@ int main(void)
         cmocka_unit_test(test_joiner_follows_whoever_contacts_it),
         cmocka_unit_test(test_reset_of_a_leader),
         cmocka_unit_test(test_reset_leaves_what_is_under_way),
+        cmocka_unit_test(test_new_follower),
         cmocka_unit_test(test_pre_candidate_keeps_what_it_knows),
         cmocka_unit_test(test_new_leader),
         cmocka_unit_test(test_ticks_of_a_leader),

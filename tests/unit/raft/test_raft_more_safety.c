@@ -396,6 +396,28 @@ static void test_heartbeat_repeats_the_position(void **state)
     node_free(n);
 }
 
+/* PF-36, RI-3: what had to wait for the first commit of the term is taken up in
+ * the order in which it came. */
+static void test_postponed_reads_keep_their_order(void **state)
+{
+    static const char *const contexts[] = {"a", "b", "c"};
+    struct node *n = NODE(.voters = IDS(1));
+
+    (void)state;
+    node_become_leader(n);
+    for (size_t i = 0; i < ARRAY_LEN(contexts); i++) {
+        node_step(n, with_data(MSG(READ_INDEX, 1, 1), contexts[i]));
+    }
+    assert_int_equal(n->r.n_read_states, 0);
+    advance_messages_after_append(&n->r);
+    assert_int_equal(n->r.n_read_states, 3);
+    for (size_t i = 0; i < ARRAY_LEN(contexts); i++) {
+        assert_int_equal(n->r.read_states[i].index, 1);
+        assert_memory_equal(n->r.read_states[i].ctx, contexts[i], 1);
+    }
+    node_free(n);
+}
+
 /* RI-10: with the leadership end the reads that wait for their confirmation;
  * the next term counts positions from one. */
 static void test_unconfirmed_reads_end_with_the_term(void **state)
@@ -579,6 +601,7 @@ int main(void)
         cmocka_unit_test(test_unreported_snapshot_blocks_its_member),
         cmocka_unit_test(test_only_followers_take_a_snapshot),
         cmocka_unit_test(test_heartbeat_repeats_the_position),
+        cmocka_unit_test(test_postponed_reads_keep_their_order),
         cmocka_unit_test(test_unconfirmed_reads_end_with_the_term),
         cmocka_unit_test(test_change_counts_when_it_is_applied),
         cmocka_unit_test(test_validation_sees_what_is_applied),

@@ -115,6 +115,19 @@ static void test_committed_needs_both_halves(void **state)
     tear_down();
 }
 
+/* A voter without a Progress has stored nothing that is known of [TR-3]. */
+static void test_voter_without_progress_counts_as_unknown(void **state)
+{
+    (void)state;
+    set_up((uint64_t[4]){1}, nobody, nobody, nobody);
+    set_match(1, 9);
+    assert_int_equal(tracker_committed(&t), 9);
+    id_set_add(&t.config.voters.incoming, 2); /* no change does so */
+    assert_int_equal(tracker_committed(&t), 0);
+    id_set_remove(&t.config.voters.incoming, 2);
+    tear_down();
+}
+
 static void test_learners_do_not_count(void **state)
 {
     (void)state;
@@ -268,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_members_in_order),
         cmocka_unit_test(test_is_singleton),
         cmocka_unit_test(test_committed_needs_both_halves),
+        cmocka_unit_test(test_voter_without_progress_counts_as_unknown),
         cmocka_unit_test(test_learners_do_not_count),
         cmocka_unit_test(test_first_vote_sticks),
         cmocka_unit_test(test_votes_need_both_halves),

@@ -296,6 +296,7 @@ static void test_unstable_stable_snap_to(void **state)
     (void)state;
     set_up(&u, &s);
     unstable_stable_snap_to(&u, 3);
+    unstable_stable_snap_to(&u, 5);
     assert_non_null(u.snapshot);
     assert_true(u.snapshot_in_progress);
     unstable_stable_snap_to(&u, 4);
