@@ -214,6 +214,7 @@ static void test_reset_of_a_leader(void **state)
         assert_false(pr->recent_active);
         assert_int_equal(pr->sent_commit, 0);
         assert_int_equal(pr->inflights.count, 0);
+        assert_int_equal(pr->inflights.size, 256); /* TR-1 */
         assert_int_equal(pr->is_learner, id == 3);
     }
     raft_reset(&n->r, n->r.term + 1);

@@ -364,7 +364,14 @@ static void test_impossible_change_is_fatal_when_applied(void **state)
     (void)state;
     rawnode_env_init(&env, &(struct node_spec){.voters = IDS(1),
                                                .voters_outgoing = IDS(1, 2)});
+    /* Without changes, it passes for one that leaves the configuration. */
+    raft_become_candidate(&env.rn->raft);
+    raft_become_leader(&env.rn->raft);
+    env.rn->raft.pending_conf_index = 0;
+    assert_int_equal(rawnode_propose_conf_change_v2(env.rn, &cc), 0);
+    assert_int_equal(env.rn->raft.pending_conf_index, 2);
     assert_fatal(&raft_trap, rawnode_apply_conf_change_v2(env.rn, &cc, &cs));
+    assert_non_null(strstr(raft_trap.text, "config is already joint"));
     rawnode_env_release(&env);
 }
 
