@@ -254,6 +254,10 @@ static void test_unstable_stable_to(void **state)
         {{{{5, 1}}, 5, 6, {0, 0}, false},
          {4, 2},
          {{{5, 1}}, 5, 6, {0, 0}, false}},
+        /* Stable, though nobody was asked to write it. */
+        {{{{5, 1}, {6, 1}}, 5, 5, {0, 0}, false},
+         {5, 1},
+         {{{6, 1}}, 6, 6, {0, 0}, false}},
         /* With a snapshot. */
         {{{{5, 1}}, 5, 6, {4, 1}, false},
          {5, 1},
