@@ -480,13 +480,28 @@ static void random_conf_state(struct rng *r, struct conf_state *cs)
     }
 }
 
+#define LIST(...)                                                              \
+    {                                                                          \
+        (uint64_t[]){__VA_ARGS__}, sizeof((uint64_t[]){__VA_ARGS__}) / 8       \
+    }
+
 static void test_restore(void **state)
 {
-    struct conf_state empty = {0};
+    const struct conf_state fixed[] = {
+        {.auto_leave = false},
+        {.voters = LIST(1, 2, 3)},
+        {.voters = LIST(1, 2, 3), .learners = LIST(4, 5, 6)},
+        {.voters = LIST(1, 2, 3),
+         .learners = LIST(5),
+         .voters_outgoing = LIST(1, 2, 4, 6),
+         .learners_next = LIST(4)},
+    };
     struct rng rng;
 
     (void)state;
-    assert_restores(&empty);
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++) {
+        assert_restores(&fixed[i]);
+    }
     rng_seed(&rng, 11);
     for (int i = 0; i < 1000; i++) {
         struct conf_state cs = {0};

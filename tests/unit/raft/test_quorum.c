@@ -181,7 +181,7 @@ static void test_quick(void **state)
 
     (void)state;
     rng_seed(&r, 1);
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < 50000; i++) {
         struct id_list voters = {0};
         struct joint_config joint = {{0}, {0}};
         struct acks a;
