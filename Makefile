@@ -9,6 +9,8 @@
 #   make check-integration  real processes, real sockets
 #   make check-interop      the same with nodes of etcd's raftexample among them
 #   make check-linear       the judge of histories against known verdicts
+#   make torture            real processes under faults, judged: SECS=60
+#                           KILLS=100 CUTS=20 SEED=
 #   make check-coverage     how much of src/raft its tests execute (gcovr)
 #   make check-mutants      whether they notice each of tests/mutants;
 #                           MUTANTS=60 so many of them, SEED= which
@@ -267,6 +269,20 @@ check-linear: $(LINEAR)
 	$(Q)scripts/check-linear $(LINEAR) tests/linear/histories \
 	    $(SHARED)/testdata/histories
 
+# Real processes under faults. SECS of all of them, KILLS times kill -9, CUTS
+# times a power cut on a file system of its own (skipped without root); SEED.
+SHIM := $(BUILD)/tests/shim.so
+$(SHIM): tests/torture/shim.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -D_GNU_SOURCE $(filter-out -fPIE,$(RX_CFLAGS)) -O2 -g \
+	    -fno-sanitize=all -shared -fPIC -o $@ $<
+
+torture: all $(LINEAR) $(SHIM)
+	$(Q)RAFTEXAMPLE_BINARY=$(BUILD)/raftexample LINEAR=$(LINEAR) \
+	    TORTURE_SHIM=$(abspath $(SHIM)) tests/torture/run $(if $(SECS),--secs $(SECS)) \
+	    $(if $(KILLS),--kills $(KILLS)) $(if $(CUTS),--cuts $(CUTS)) \
+	    $(if $(TICK_MS),--tick-ms $(TICK_MS)) $(if $(SEED),--seed $(SEED))
+
 # The core's own speed, against the reference's where it is installed. The
 # program counts what alloc.c asks for.
 BENCH_CORE := $(BUILD)/bench/bench_core
@@ -374,7 +390,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests test check check-linear bench-core check-rules check-inventory check-asan \
+.PHONY: all tests test check check-linear torture bench-core check-rules check-inventory check-asan \
         check-integration check-coverage check-mutants \
         check-install coverage coverage-run lib lint fmt install install-bin \
         install-lib uninstall clean check-interop
