@@ -57,7 +57,6 @@ static void copy_config(struct raft *r, const struct raft_config *cfg)
     r->max_uncommitted_size = cfg->max_uncommitted_entries_size != 0
                                   ? cfg->max_uncommitted_entries_size
                                   : RAFT_NO_LIMIT;
-    r->read_only_option = cfg->read_only_option;
     r->async_storage_writes = cfg->async_storage_writes;
     r->check_quorum = cfg->check_quorum;
     r->pre_vote = cfg->pre_vote;

@@ -115,7 +115,6 @@ struct raft {
     int heartbeat_timeout;
     uint64_t max_msg_size;
     uint64_t max_uncommitted_size;
-    enum read_only_option read_only_option;
     bool async_storage_writes;
     bool check_quorum;
     bool pre_vote;
