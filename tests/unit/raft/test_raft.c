@@ -237,6 +237,7 @@ static void test_role_change_restarts_the_election_timer(void **state)
     node_tick(n, 4);
     raft_become_follower(&n->r, 2, 2);
     assert_int_equal(n->r.election_elapsed, 0);
+    assert_int_equal(n->r.lead, 2);
     node_free(n);
 }
 

@@ -38,6 +38,7 @@ static void test_step_screens_implausible_messages(void **state)
         struct raft_message m;
     } cases[] = {
         {"unknown type", {.type = 99, .from = 2, .to = 1, .term = 9}},
+        {"next type", {.type = RAFT_MSG_TYPES, .from = 2, .to = 1, .term = 9}},
         {"no term", MSG(HEARTBEAT, 2, 1, .commit = 1)},
         {"no sender", MSG(HEARTBEAT, 0, 1, .term = 9)},
         {"from ourselves", MSG(HEARTBEAT, 1, 1, .term = 9)},
@@ -55,6 +56,23 @@ static void test_step_screens_implausible_messages(void **state)
         assert_int_equal(env.rn->raft.term, 0);
         rawnode_env_release(&env);
     }
+}
+
+/* What followers pass on may come without a term [raft-core SND-2], and a
+ * proposal of nothing is no reason to stop. */
+static void test_step_takes_requests_without_term(void **state)
+{
+    struct rawnode_env env;
+
+    (void)state;
+    rawnode_env_init(&env, &(struct node_spec){.voters = IDS(1, 2)});
+    raft_become_candidate(&env.rn->raft);
+    raft_become_leader(&env.rn->raft);
+    assert_int_equal(rawnode_env_step(&env, MSG(PROP, 2, 1)),
+                     ERR_PROPOSAL_DROPPED);
+    assert_int_equal(rawnode_env_step(&env, MSG(TRANSFER_LEADER, 2, 1)), 0);
+    assert_int_equal(env.rn->raft.lead_transferee, 2);
+    rawnode_env_release(&env);
 }
 
 static void test_step_refuses_storage_messages_without_async(void **state)
@@ -706,6 +724,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_raw_node_step),
         cmocka_unit_test(test_step_screens_implausible_messages),
+        cmocka_unit_test(test_step_takes_requests_without_term),
         cmocka_unit_test(test_step_refuses_storage_messages_without_async),
         cmocka_unit_test(test_snapshot_beyond_its_senders_term_is_screened),
         cmocka_unit_test(test_proposals_and_their_entries),
