@@ -27,8 +27,9 @@ struct scan {
     bool is_first; /* of those that are there */
     bool is_last;
     struct segment_reader reader;
-    uint64_t off; /* of the record at hand */
-    uint64_t n;   /* records read before it */
+    uint64_t off;            /* of the record at hand */
+    uint64_t n;              /* records read before it */
+    enum repair_group group; /* in this segment */
     /* As they were before the first entry that is ahead of the hard state;
      * valid while replay.ahead. */
     uint64_t ahead_offset;
@@ -201,6 +202,7 @@ static int take_record(struct scan *s, const struct record *rec,
         s->ahead_chain = before;
         s->ahead_last_index = last_index;
     }
+    s->group = repair_group_add(s->group, rec);
     if (record_is_marker(rec)) {
         out->has_marker = true;
         out->marker_offset = s->off;
@@ -226,7 +228,7 @@ static int judge(struct scan *s, struct errmsg *em)
         return refuse(s, "cannot be read, in a segment that was finished",
                       em); /* R1 */
     }
-    rc = repair_judge(&s->reader, s->off, s->out->has_marker, &finding);
+    rc = repair_judge(&s->reader, s->off, s->group, &finding);
     if (rc < 0) {
         return io_error(s, rc, em);
     }

@@ -7,7 +7,6 @@
 #include "src/base/alloc.h"
 #include "src/base/bounds.h"
 #include "src/base/crc32c.h"
-#include "wal/record.h"
 
 #define BROKEN_SUFFIX ".broken"
 #define COPY_BYTES    (1 * MiB)
@@ -64,8 +63,8 @@ static int verifies_at(struct segment_reader *r, uint64_t off, uint32_t seed)
     return rec.pb.crc == seed ? 1 : 0;
 }
 
-/* 1 if a genuine marker stands at `off`, or, in a segment without markers, any
- * two frames that fit: something was synced behind what comes before. */
+/* 1 if a genuine marker stands at `off`, or, where a Go node wrote, any two
+ * frames that fit: something was synced behind what comes before. */
 static int is_evidence(struct segment_reader *r, uint64_t off, uint64_t used,
                        bool markers_only)
 {
@@ -87,14 +86,59 @@ static int is_evidence(struct segment_reader *r, uint64_t off, uint64_t used,
 /* 1 if R2 finds something in [off, used). The bad frame itself is no evidence
  * with what follows it: both can be parts of one torn group. */
 static int find_evidence(struct segment_reader *r, uint64_t off, uint64_t used,
-                         bool has_markers)
+                         bool markers_only)
 {
     for (uint64_t at = off; at < used; at += RECORD_ALIGN) {
-        int rc = is_evidence(r, at, used, has_markers || at == off);
+        int rc = is_evidence(r, at, used, markers_only || at == off);
 
         if (rc != 0) {
             return rc;
         }
+    }
+    return 0;
+}
+
+enum repair_group repair_group_add(enum repair_group group,
+                                   const struct record *rec)
+{
+    if (record_is_marker(rec)) {
+        return REPAIR_GROUP_OPEN;
+    }
+    switch (group) {
+    case REPAIR_GROUP_OPEN:
+        return rec->pb.type == WALPB_ENTRY ? REPAIR_GROUP_ENTRIES : group;
+    case REPAIR_GROUP_ENTRIES:
+        return rec->pb.type == WALPB_STATE ? REPAIR_GROUP_STATE : group;
+    case REPAIR_GROUP_STATE:
+        return rec->pb.type == WALPB_ENTRY ? REPAIR_GROUP_FOREIGN : group;
+    case REPAIR_GROUP_UNKNOWN:
+    case REPAIR_GROUP_FOREIGN:
+        return group;
+    }
+    UNREACHABLE();
+}
+
+/* Whether a Go node wrote the end of a segment of ours: *group goes on with
+ * what can still be read in [off, used). What cannot be read at `off` may be
+ * the marker of a group, so it begins anew there. */
+static int read_group(struct segment_reader *r, uint64_t off, uint64_t used,
+                      enum repair_group *group)
+{
+    if (*group == REPAIR_GROUP_UNKNOWN || *group == REPAIR_GROUP_FOREIGN) {
+        return 0;
+    }
+    *group = REPAIR_GROUP_OPEN;
+    for (uint64_t at = off; at < used;) {
+        struct record rec;
+        int rc = frame_at(r, at, &rec);
+
+        if (rc < 0) {
+            return rc;
+        }
+        if (rc == 1) {
+            *group = repair_group_add(*group, &rec);
+        }
+        at += rc == 1 ? rec.size : RECORD_ALIGN;
     }
     return 0;
 }
@@ -219,8 +263,8 @@ int repair_count(struct segment_reader *r, uint64_t off, uint64_t *records)
     return rc;
 }
 
-int repair_judge(struct segment_reader *r, uint64_t off, bool has_markers,
-                 struct repair_finding *out)
+int repair_judge(struct segment_reader *r, uint64_t off,
+                 enum repair_group group, struct repair_finding *out)
 {
     uint64_t used;
     int rc = segment_reader_used(r, off, &used);
@@ -235,7 +279,12 @@ int repair_judge(struct segment_reader *r, uint64_t off, bool has_markers,
     if (used == off) {
         return 0; /* R0 */
     }
-    rc = find_evidence(r, off, used, has_markers);
+    rc = read_group(r, off, used, &group);
+    if (rc == 0) {
+        rc = find_evidence(r, off, used,
+                           group != REPAIR_GROUP_UNKNOWN &&
+                               group != REPAIR_GROUP_FOREIGN);
+    }
     if (rc < 0) {
         return rc;
     }

@@ -15,9 +15,16 @@
  *   R4  else (all sectors are written, but wrong): damaged
  *
  * A marker is genuine if its crc, taken as seed, verifies the record behind
- * it, or if nothing is behind it, as after a clean shutdown. In a segment
- * without markers (a Go node wrote it) R2 looks for two whole frames in a row
- * behind S of which the second verifies against the crc of the first.
+ * it, or if nothing is behind it, as after a clean shutdown. A Go node writes
+ * no markers: where it wrote, R2 looks for two whole frames in a row behind S
+ * of which the second verifies against the crc of the first.
+ *
+ * A Go node may also have gone on in a segment of ours, behind our last marker.
+ * Then that marker's group has an entry behind a hard state behind an entry,
+ * which no group of ours has: entries are synced before others are appended
+ * (wal_save). Unless it is found, what is behind the last marker is one group
+ * of ours, and two frames in a row prove nothing: both can be parts that
+ * arrived.
  *
  * Counterpart: etcd server/storage/wal repair.go, decoder.go isTornEntry.
  * Differs: the whole decision; etcd cuts at a hole in the middle. */
@@ -27,6 +34,7 @@
 
 #include "src/base/common.h"
 #include "src/base/err.h"
+#include "wal/record.h"
 #include "wal/segment.h"
 
 #define SECTOR_BYTES 512
@@ -44,10 +52,24 @@ struct repair_finding {
     uint64_t records; /* behind S, whole or part, as far as can be counted */
 };
 
-/* Judge the bad frame at `off` of the last segment. `has_markers`: one stands
- * before `off`. Fails only if the file cannot be read. */
+/* What has been seen of the group at hand, in order of the records. */
+enum repair_group {
+    REPAIR_GROUP_UNKNOWN, /* no marker yet: a Go node made the segment */
+    REPAIR_GROUP_OPEN,    /* a marker */
+    REPAIR_GROUP_ENTRIES, /* and entries */
+    REPAIR_GROUP_STATE,   /* and a hard state behind them */
+    REPAIR_GROUP_FOREIGN, /* and again an entry: a Go node has gone on */
+};
+
+/* The group with one more record, of whatever checksum. */
+enum repair_group repair_group_add(enum repair_group group,
+                                   const struct record *rec);
+
+/* Judge the bad frame at `off` of the last segment, before which stands
+ * `group`. Fails only if the file cannot be read. */
 MUST_CHECK int repair_judge(struct segment_reader *r, uint64_t off,
-                            bool has_markers, struct repair_finding *out);
+                            enum repair_group group,
+                            struct repair_finding *out);
 
 /* How many records stand from `off` on; a damaged one at `off` counts. */
 MUST_CHECK int repair_count(struct segment_reader *r, uint64_t off,

@@ -56,7 +56,8 @@ struct wal {
     uint64_t tail_size;           /* of the file, reserved space included */
     bool tail_is_marker;          /* nothing was written behind a marker */
 
-    struct buf group;          /* empty, or a marker and records */
+    struct buf group; /* empty, or a marker and records */
+    bool group_has_entries;
     struct record_chain chain; /* at the end of the group */
     struct hard_state state;   /* last one appended */
     uint64_t last_index;       /* last entry, or a snapshot ahead of it */
@@ -152,6 +153,7 @@ static void open_group(struct wal *w)
 {
     if (w->group.len == 0) {
         record_append_marker(&w->group, &w->chain);
+        w->group_has_entries = false;
     }
     ASSERT(w->group.len >= RECORD_MARKER_BYTES);
 }
@@ -512,6 +514,7 @@ static void append_group(struct wal *w, const struct hard_state *hs,
     }
     if (n > 0) {
         w->last_index = entries[n - 1]->index;
+        w->group_has_entries = true;
     }
     if (!hard_state_is_empty(hs)) {
         w->state = *hs;
@@ -528,6 +531,15 @@ int wal_save(struct wal *w, const struct hard_state *hs,
         return rc;
     }
     check_save(w, hard_state_is_empty(hs) ? &w->state : hs, entries, n);
+    /* No group has two runs of entries: by that recovery knows where a Go node
+     * has gone on (repair.h). Whoever syncs entries before the next ones, as
+     * raft asks for, does not meet this. */
+    if (n > 0 && w->group.len > 0 && w->group_has_entries) {
+        rc = wal_sync(w, em);
+        if (rc < 0) {
+            return rc;
+        }
+    }
     if (w->group.len == 0 && w->tail_offset >= w->segment_bytes) {
         rc = cut(w);
         if (rc < 0) {

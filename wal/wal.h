@@ -110,8 +110,10 @@ MUST_CHECK int wal_start(struct wal *w, struct wal_marker start,
                          struct wal_contents *out, struct errmsg *em);
 
 /* Append entries and HardState (empty: left out) to the current group, in
- * memory: nothing is written, let alone durable, before wal_sync. If the
- * segment is full and no group is open, a new one is made first, which syncs.
+ * memory: nothing is written, let alone durable, before wal_sync. If the group
+ * has entries already and more come, it is synced first: no group has two runs
+ * of them (repair.h). If the segment is full and no group is open, a new one is
+ * made first, which syncs.
  * `entries` are encoded at once and not kept.
  *
  * The rules that recovery checks hold here too: indexes without gap and above

@@ -6,9 +6,10 @@ There are fewer than 10,000 entries: a Go node that starts with a snapshot never
 opens its client port (deficiency 2)."""
 
 import glob
+import os
 import unittest
 
-from interop import MixedCluster, check_directory
+from interop import MixedCluster, check_directory, dump
 
 
 class Swaps(unittest.TestCase):
@@ -71,3 +72,37 @@ class Swaps(unittest.TestCase):
                     node.swap()
                 c.start()
                 c.check_all(pairs)
+
+
+class Damage(unittest.TestCase):
+    def test_damage_where_a_go_node_went_on_is_refused(self):
+        """A Go node writes no markers. What it put behind our last one is many
+        groups, not one: a hole in it is no torn write."""
+        with MixedCluster(("c",)) as c:
+            node = c[1]
+            for kind in ("c", "go"):
+                for i in range(20):
+                    node.put_surely("/%s%d" % (kind, i), "x")
+                node.kill()
+                if kind == "c":
+                    node.swap()
+                    node.start()
+            records = [l for l in dump(node.wal_dir) if l["kind"] == "record"]
+            at = [l["offset"] for l in records
+                  if l.get("entry", {}).get("key") == "/go5"][0]
+            path = os.path.join(node.wal_dir, "0" * 16 + "-" + "0" * 16 + ".wal")
+            with open(path, "r+b") as f:
+                f.seek(at)
+                kept = f.read(8)
+                f.seek(at)
+                f.write(bytes(8))
+            node.swap()
+            node.start(wait=False)
+            self.assertEqual(node.wait_exit(), 1)
+            self.assertTrue(node.said("offset %d" % at), node.log())
+            with open(path, "r+b") as f:
+                f.seek(at)
+                f.write(kept)
+            node.start()
+            c.check_all({"/%s%d" % (kind, i): "x"
+                         for kind in ("c", "go") for i in range(20)})

@@ -48,6 +48,15 @@ static void add_entry(struct segment *s, size_t len)
     xfree(p);
 }
 
+static void add_state(struct segment *s)
+{
+    static const uint8_t state[] = {0x08, 0x01, 0x10, 0x00, 0x18, 0x01};
+
+    s->at[s->n++] = s->b.len;
+    record_append(&s->b, WALPB_STATE, (struct bytes){state, sizeof(state)},
+                  &s->chain);
+}
+
 /* marker, 3 entries, marker, 3 entries: at[4] is the last group's marker. */
 static void two_groups(struct segment *s)
 {
@@ -75,6 +84,50 @@ static void go_log(struct segment *s)
     for (int i = 0; i < 5; i++) {
         add_entry(s, 300);
     }
+}
+
+/* A Go node has gone on behind a group of ours: at[4] is its first record. */
+static void continued(struct segment *s)
+{
+    begin(s);
+    add_marker(s);
+    add_entry(s, 300);
+    add_entry(s, 300);
+    add_state(s);
+    for (int i = 0; i < 4; i++) {
+        add_entry(s, 600);
+        add_state(s);
+    }
+}
+
+/* The same behind our clean shutdown. */
+static void continued_closed(struct segment *s)
+{
+    begin(s);
+    add_marker(s);
+    for (int i = 0; i < 3; i++) {
+        add_entry(s, 600);
+        add_state(s);
+    }
+}
+
+/* The largest group of ours: what was not synced, a snapshot's marker, one run
+ * of entries with its state. */
+static void whole_group(struct segment *s)
+{
+    two_groups(s);
+    s->n = 0;
+    s->at[s->n++] = s->b.len;
+    record_append_marker(&s->b, &s->chain);
+    add_state(s);
+    s->at[s->n++] = s->b.len;
+    record_append(&s->b, WALPB_SNAPSHOT,
+                  (struct bytes){(const uint8_t *)"\x08\x01\x10\x01", 4},
+                  &s->chain);
+    add_entry(s, 600);
+    add_entry(s, 600);
+    add_entry(s, 600);
+    add_state(s);
 }
 
 /* A client's value looks like a marker. */
@@ -120,46 +173,73 @@ static const struct {
     void (*make)(struct segment *s);
     size_t bad; /* the record that is spoilt: judged at its start */
     enum spoil spoil;
-    bool has_markers;
+    enum repair_group group;
     enum repair_verdict verdict;
     uint64_t records;
 } CASES[] = {
-    {"R0 zeros follow", two_groups, 8, NOTHING, true, REPAIR_CLEAN, 0},
-    {"R0 last record never arrived", two_groups, 7, GONE, true, REPAIR_CLEAN,
+    {"R0 zeros follow", two_groups, 8, NOTHING, REPAIR_GROUP_OPEN, REPAIR_CLEAN,
      0},
-    {"R0 end of the file", two_groups, 8, CUT_CLEAN, true, REPAIR_CLEAN, 0},
-    {"R0 file cut before a record", two_groups, 6, CUT_CLEAN, true,
+    {"R0 last record never arrived", two_groups, 7, GONE, REPAIR_GROUP_OPEN,
      REPAIR_CLEAN, 0},
-    {"R2 flip in an older group", two_groups, 1, FLIP, true, REPAIR_DAMAGED, 0},
-    {"R2 hole in an older group", two_groups, 2, ZERO_PART, true,
+    {"R0 end of the file", two_groups, 8, CUT_CLEAN, REPAIR_GROUP_OPEN,
+     REPAIR_CLEAN, 0},
+    {"R0 file cut before a record", two_groups, 6, CUT_CLEAN, REPAIR_GROUP_OPEN,
+     REPAIR_CLEAN, 0},
+    {"R2 flip in an older group", two_groups, 1, FLIP, REPAIR_GROUP_OPEN,
      REPAIR_DAMAGED, 0},
-    {"R2 zero length in an older group", two_groups, 3, ZERO_LEN, true,
+    {"R2 hole in an older group", two_groups, 2, ZERO_PART, REPAIR_GROUP_OPEN,
      REPAIR_DAMAGED, 0},
-    {"R2 huge length in an older group", two_groups, 3, HUGE_LEN, true,
+    {"R2 zero length in an older group", two_groups, 3, ZERO_LEN,
+     REPAIR_GROUP_OPEN, REPAIR_DAMAGED, 0},
+    {"R2 huge length in an older group", two_groups, 3, HUGE_LEN,
+     REPAIR_GROUP_OPEN, REPAIR_DAMAGED, 0},
+    {"R3 the group's own marker", two_groups, 4, ZERO_LEN, REPAIR_GROUP_OPEN,
+     REPAIR_TORN, 4},
+    {"R2 closing marker", closed, 6, ZERO_PART, REPAIR_GROUP_OPEN,
      REPAIR_DAMAGED, 0},
-    {"R3 the group's own marker", two_groups, 4, ZERO_LEN, true, REPAIR_TORN,
-     4},
-    {"R2 closing marker", closed, 6, ZERO_PART, true, REPAIR_DAMAGED, 0},
-    {"R2 closing marker, last record", closed, 7, ZERO_LEN, true,
+    {"R2 closing marker, last record", closed, 7, ZERO_LEN, REPAIR_GROUP_OPEN,
      REPAIR_DAMAGED, 0},
-    {"R2 a value that looks like a marker", fake_marker, 1, ZERO_LEN, true,
-     REPAIR_TORN, 8},
-    {"R2 Go, two records behind", go_log, 2, ZERO_PART, false, REPAIR_DAMAGED,
-     0},
-    {"R2 Go, zero length", go_log, 3, ZERO_LEN, false, REPAIR_DAMAGED, 0},
-    {"R2 Go, one record behind", go_log, 4, ZERO_PART, false, REPAIR_TORN, 2},
-    {"R2 ours, two records behind", go_log, 2, ZERO_PART, true, REPAIR_TORN, 4},
-    {"R3 zero length", two_groups, 5, ZERO_LEN, true, REPAIR_TORN, 3},
-    {"R3 zero sector", two_groups, 6, ZERO_PART, true, REPAIR_TORN, 2},
-    {"R3 past the end", two_groups, 7, HUGE_LEN, true, REPAIR_TORN, 1},
-    {"R3 file cut", two_groups, 6, CUT, true, REPAIR_TORN, 1},
-    {"R3 write that stopped", two_groups, 7, STOPPED, true, REPAIR_TORN, 1},
-    {"R3 write that stopped in a large record", two_groups, 6, STOPPED, true,
+    {"R2 a value that looks like a marker", fake_marker, 1, ZERO_LEN,
+     REPAIR_GROUP_OPEN, REPAIR_TORN, 8},
+    {"R2 Go, two records behind", go_log, 2, ZERO_PART, REPAIR_GROUP_UNKNOWN,
+     REPAIR_DAMAGED, 0},
+    {"R2 Go, zero length", go_log, 3, ZERO_LEN, REPAIR_GROUP_UNKNOWN,
+     REPAIR_DAMAGED, 0},
+    {"R2 Go, one record behind", go_log, 4, ZERO_PART, REPAIR_GROUP_UNKNOWN,
+     REPAIR_TORN, 2},
+    {"R2 ours, two records behind", go_log, 2, ZERO_PART, REPAIR_GROUP_OPEN,
+     REPAIR_TORN, 4},
+    {"R2 Go behind ours, our entry", continued, 1, ZERO_LEN, REPAIR_GROUP_OPEN,
+     REPAIR_DAMAGED, 0},
+    {"R2 Go behind ours, our last entry", continued, 2, ZERO_PART,
+     REPAIR_GROUP_ENTRIES, REPAIR_DAMAGED, 0},
+    {"R2 Go behind ours, its first entry", continued, 4, ZERO_PART,
+     REPAIR_GROUP_STATE, REPAIR_DAMAGED, 0},
+    {"R2 Go behind ours, further on", continued, 6, ZERO_LEN,
+     REPAIR_GROUP_FOREIGN, REPAIR_DAMAGED, 0},
+    {"R3 Go behind ours, its last entry", continued, 10, ZERO_PART,
+     REPAIR_GROUP_FOREIGN, REPAIR_TORN, 2},
+    {"R2 Go behind our shutdown", continued_closed, 1, ZERO_PART,
+     REPAIR_GROUP_OPEN, REPAIR_DAMAGED, 0},
+    {"R3 first sector of our largest group", whole_group, 1, ZERO_LEN,
+     REPAIR_GROUP_OPEN, REPAIR_TORN, 6},
+    {"R3 first entry of our largest group", whole_group, 3, ZERO_PART,
+     REPAIR_GROUP_OPEN, REPAIR_TORN, 4},
+    {"R3 zero length", two_groups, 5, ZERO_LEN, REPAIR_GROUP_OPEN, REPAIR_TORN,
+     3},
+    {"R3 zero sector", two_groups, 6, ZERO_PART, REPAIR_GROUP_OPEN, REPAIR_TORN,
+     2},
+    {"R3 past the end", two_groups, 7, HUGE_LEN, REPAIR_GROUP_OPEN, REPAIR_TORN,
+     1},
+    {"R3 file cut", two_groups, 6, CUT, REPAIR_GROUP_OPEN, REPAIR_TORN, 1},
+    {"R3 write that stopped", two_groups, 7, STOPPED, REPAIR_GROUP_OPEN,
      REPAIR_TORN, 1},
-    {"R4 flip", two_groups, 5, FLIP, true, REPAIR_DAMAGED, 0},
-    {"R4 flip in the last record", two_groups, 7, FLIP, true, REPAIR_DAMAGED,
-     0},
-    {"R4 length of the last record", two_groups, 7, FLIP_LEN, true,
+    {"R3 write that stopped in a large record", two_groups, 6, STOPPED,
+     REPAIR_GROUP_OPEN, REPAIR_TORN, 1},
+    {"R4 flip", two_groups, 5, FLIP, REPAIR_GROUP_OPEN, REPAIR_DAMAGED, 0},
+    {"R4 flip in the last record", two_groups, 7, FLIP, REPAIR_GROUP_OPEN,
+     REPAIR_DAMAGED, 0},
+    {"R4 length of the last record", two_groups, 7, FLIP_LEN, REPAIR_GROUP_OPEN,
      REPAIR_DAMAGED, 0},
 };
 
@@ -239,8 +319,7 @@ static void test_judge(void **state)
         off = CASES[i].bad < s.n ? s.at[CASES[i].bad] : s.b.len;
         spoil(v, &s, CASES[i].bad, CASES[i].spoil);
         open_reader(v, &r, &f);
-        assert_int_equal(repair_judge(&r, off, CASES[i].has_markers, &found),
-                         0);
+        assert_int_equal(repair_judge(&r, off, CASES[i].group, &found), 0);
         if (found.verdict != CASES[i].verdict ||
             found.records != CASES[i].records) {
             print_message("%s: verdict %d, %s, records %" PRIu64 "\n",
@@ -270,7 +349,8 @@ static void test_judge_passes_read_errors_on(void **state)
     v = disk_with(&s);
     open_reader(v, &r, &f);
     sim_vfs_fail_once(v, 1, -EIO);
-    assert_int_equal(repair_judge(&r, s.at[5], true, &found), -EIO);
+    assert_int_equal(repair_judge(&r, s.at[5], REPAIR_GROUP_OPEN, &found),
+                     -EIO);
     segment_reader_release(&r);
     vfs_close(f);
     sim_vfs_free(v);

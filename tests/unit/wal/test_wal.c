@@ -241,17 +241,41 @@ static void test_one_write_and_one_sync_for_a_group(void **state)
 
     (void)state;
     create(&r, 1 << 20);
+    assert_int_equal(rig_save(&r, 1, 1, 3, 50, 0), 0);
+    assert_int_equal(rig_sync(&r), 0);
     writes = sim_vfs_calls(r.v, SIM_CALL_WRITE);
     syncs = sim_vfs_calls(r.v, SIM_CALL_SYNC);
-    for (uint64_t i = 0; i < 10; i++) {
-        assert_int_equal(rig_save(&r, 1, 3 * i + 1, 3, 50, 0), 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        assert_int_equal(rig_save_state(&r, (struct hard_state){1, 0, i}), 0);
     }
+    assert_int_equal(rig_save(&r, 1, 4, 3, 50, 3), 0);
+    assert_int_equal(rig_save_state(&r, (struct hard_state){1, 0, 4}), 0);
     assert_int_equal(sim_vfs_calls(r.v, SIM_CALL_WRITE), writes);
     assert_int_equal(rig_sync(&r), 0);
     assert_int_equal(rig_sync(&r), 0); /* nothing to do */
     assert_int_equal(sim_vfs_calls(r.v, SIM_CALL_WRITE), writes + 1);
     assert_int_equal(sim_vfs_calls(r.v, SIM_CALL_SYNC), syncs + 1);
     reopen(&r);
+    rig_release(&r);
+}
+
+/* A group with two runs of entries would look like one that a Go node has
+ * continued. */
+static void test_entries_are_synced_before_more_come(void **state)
+{
+    struct wal_rig r;
+    uint64_t syncs;
+
+    (void)state;
+    create(&r, 1 << 20);
+    syncs = sim_vfs_calls(r.v, SIM_CALL_SYNC);
+    for (uint64_t i = 0; i < 10; i++) {
+        assert_int_equal(rig_save(&r, 1, 3 * i + 1, 3, 50, 0), 0);
+        assert_int_equal(sim_vfs_calls(r.v, SIM_CALL_SYNC), syncs + i);
+    }
+    rig_crash(&r, &(struct sim_crash){0}); /* the last run was not synced */
+    reopen(&r);
+    assert_int_equal(r.now.log.len, 27);
     rig_release(&r);
 }
 
@@ -693,6 +717,7 @@ int main(void)
         cmocka_unit_test(test_sizes_of_entries),
         cmocka_unit_test(test_large_records_torn_and_damaged),
         cmocka_unit_test(test_one_write_and_one_sync_for_a_group),
+        cmocka_unit_test(test_entries_are_synced_before_more_come),
         cmocka_unit_test(test_commit_index_waits_for_the_next_group),
         cmocka_unit_test(test_empty_save_is_nothing),
         cmocka_unit_test(test_overwritten_tail),
