@@ -284,8 +284,21 @@ def check_directory(wal_dir, snap_dir):
         if line["kind"] in COMMON:
             line.pop("size", None)
             line.pop("members", None)  # etcd skips that field
+            if line["kind"] == "pair":
+                # Deficiency 12: bytes that are not text are lost on it.
+                for name in ("key", "value"):
+                    if name + "_hex" in line:
+                        raw = bytes.fromhex(line.pop(name + "_hex"))
+                        line[name] = raw.decode("utf-8", "replace")
             ours.append(line)
     theirs = godump(wal_dir, snap_dir)
+    # Where the first segments were deleted, etcd starts at a marker; ours shows
+    # the entries before it, too.
+    base = [l for l in theirs if l["kind"] == "log"][0]
+    if [l for l in ours if l["kind"] == "log"][0]["base_index"] > 0:
+        ours = [base if l["kind"] == "log" and l["last_index"] == base["last_index"]
+                else l for l in ours
+                if l["kind"] != "entry" or l["index"] > base["base_index"]]
     for a, b in zip(ours, theirs):
         assert a == b, "%s: ours: %s, etcd's: %s" % (
             wal_dir, str(a)[:300], str(b)[:300])
