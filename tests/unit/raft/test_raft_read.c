@@ -458,6 +458,24 @@ static void test_malformed_reads_are_dropped(void **state)
     node_free(n);
 }
 
+/* The longest context that is allowed, for the leader itself and passed on. */
+static void test_longest_context_of_a_read(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2));
+
+    (void)state;
+    node_step(n, MSG(HEARTBEAT, 2, 1, .term = 1));
+    node_step(
+        n, with_blob(MSG(READ_INDEX_RESP, 2, 1, .term = 1), RAFT_CONTEXT_MAX));
+    assert_int_equal(n->r.n_read_states, 1);
+    assert_int_equal(n->r.read_states[0].ctx_len, RAFT_CONTEXT_MAX);
+    node_become_leader(n);
+    drop_messages(&n->r);
+    node_step(n, with_blob(MSG(READ_INDEX, 2, 1), RAFT_CONTEXT_MAX));
+    assert_int_equal(n->r.pending_reads.len, 1);
+    node_free(n);
+}
+
 /* Whoever asked asks again; the queue of a leader has a bound. */
 static void test_number_of_waiting_reads_is_bounded(void **state)
 {
@@ -493,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_reads_are_answered_when_the_quorum_shrinks),
         cmocka_unit_test(test_read_without_leader_is_dropped),
         cmocka_unit_test(test_malformed_reads_are_dropped),
+        cmocka_unit_test(test_longest_context_of_a_read),
         cmocka_unit_test(test_number_of_waiting_reads_is_bounded),
     };
 

@@ -385,6 +385,23 @@ static void test_storage_without_snapshot(void **state)
     node_free(n);
 }
 
+/* A leader sends until nothing more is to be sent; that a snapshot comes later
+ * ends this, too [raft-core PR-14, SNAP-1]. */
+static void test_ack_while_the_snapshot_is_unavailable(void **state)
+{
+    struct node *n = snapshot_leader();
+    struct raft_storage_ops ops = *n->ms.base.ops;
+
+    (void)state;
+    ops.snapshot = failing_snapshot;
+    n->ms.base.ops = &ops;
+    snapshot_rc = ERR_SNAPSHOT_TEMPORARILY_UNAVAILABLE;
+    node_step(n, MSG(APP_RESP, 2, 1, .term = n->r.term, .index = 5));
+    assert_int_equal(pr_of(n, 2)->match, 5);
+    assert_int_equal(drop_messages(&n->r), 0);
+    node_free(n);
+}
+
 /* In any other state a report says nothing. */
 static void test_snapshot_status_in_other_states(void **state)
 {
@@ -578,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_abort_below_pending_snapshot),
         cmocka_unit_test(test_rejection_during_snapshot_is_ignored),
         cmocka_unit_test(test_storage_without_snapshot),
+        cmocka_unit_test(test_ack_while_the_snapshot_is_unavailable),
     };
 
     return cmocka_run_group_tests_name("raft_snap", tests, NULL, NULL);
