@@ -13,8 +13,8 @@ import shutil
 import subprocess
 import tempfile
 
-from cluster import (BINARY, Closed, Cluster, KeepAlive, Node, PATIENCE, Writer,
-                     free_port, wait_for)
+import cluster
+from cluster import BINARY, Closed, Cluster, KeepAlive, Node, Writer, wait_for
 
 GO_PROGRAMS = os.environ["GO_PROGRAMS"]
 DUMP = os.path.join(os.path.dirname(BINARY), "raftexample-dump")
@@ -22,6 +22,19 @@ GODUMP = os.path.join(GO_PROGRAMS, "godump")
 
 # Ours tick as the Go program does, so that either may win an election.
 TICKS = {"tick_ms": 100}
+
+
+# Files of tests that run at the same time have disjoint ports: the port of a node
+# that is stopped looks free.
+PORT_SLOTS = 16
+PORT_SLOT = int(os.environ.get("PORT_SLOT", "0"))
+
+
+def free_port():
+    while True:
+        port = cluster.free_port()
+        if port % PORT_SLOTS == PORT_SLOT:
+            return port
 
 
 class MixedNode(Node):
