@@ -1,12 +1,15 @@
 """raftexample-dump beside a node: what it prints of a directory in use, of a
 damaged one and of none, with what status, and that it leaves all as it was."""
 
+import glob
+import gzip
 import json
 import os
 import subprocess
+import tempfile
 import unittest
 
-from cluster import BINARY, Cluster, KeepAlive
+from cluster import BINARY, ROOT, Cluster, KeepAlive
 
 DUMP = os.path.join(os.path.dirname(BINARY), "raftexample-dump")
 
@@ -86,6 +89,32 @@ class Dump(unittest.TestCase):
             c[1].start(wait=False)
             self.assertEqual(c[1].wait_exit(), 1)
             self.assertTrue(c[1].said(ends[0]["why"].split(": ", 1)[1]), c[1].log())
+
+    def test_damaged_logs_of_the_go_program(self):
+        shared = os.environ.get("RAFTEXAMPLE_SHARED", os.path.join(ROOT, "..", "shared"))
+        cases = sorted(glob.glob(os.path.join(shared, "spec/samples/wal-cases/*/")))
+        if not cases:
+            raise unittest.SkipTest("there are no samples in %s" % shared)
+        seen = set()
+        for case in cases:
+            with self.subTest(case), tempfile.TemporaryDirectory() as copy:
+                wal = os.path.join(copy, "raftexample-1")
+                os.mkdir(wal)
+                for path in glob.glob(case + "**/*.gz", recursive=True):
+                    with gzip.open(path) as f:
+                        name = os.path.basename(path)[:-3]
+                        with open(os.path.join(wal, name), "wb") as to:
+                            to.write(f.read())
+                before = everything(copy)
+                r = dump("--json", wal)
+                self.assertIn(r.returncode, (0, 1), r.stderr)
+                lines = [json.loads(l) for l in r.stdout.splitlines()]
+                ends = [l["state"] for l in lines if l["kind"] == "end"]
+                self.assertEqual(len(ends), 1)
+                seen.update(ends)
+                self.assertEqual(ends[0] == "damaged", r.returncode == 1)
+                self.assertEqual(everything(copy), before)
+        self.assertEqual(seen, {"clean", "torn", "damaged"})
 
     def test_usage_and_output(self):
         for args, status in (((), 2), (("--nope", "."), 2), ((".", "."), 2),

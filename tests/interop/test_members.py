@@ -81,3 +81,24 @@ class Members(unittest.TestCase):
             c[1].put_surely("/k", "v")
             c.read_everywhere({"/k": "v"})
             self.assertTrue(all(n.is_running() for n in c.nodes))
+
+    def test_bad_requests_through_a_go_node_kill_it_alone(self):
+        """Deficiencies 9 and 10: it proposes them, and dies of them, at every
+        start. For ours they are entries without effect."""
+        for method, target, body in (("DELETE", "/9", None), ("POST", "/9", "nonsense")):
+            with self.subTest(method), MixedCluster(("c", "go", "c")) as c:
+                c.wait_leader()
+                go = c[2]
+                go.put_surely("/k", "v")
+                go.may_panic.append("")
+                self.assertEqual(go.http(method, target, body).status, 204)
+                self.assertNotEqual(go.wait_exit(), 0)
+                for node in c.ours():
+                    node.put_surely("/after-%d" % node.id, "x")
+                    wait_for(lambda: [l for l in node.log().splitlines()
+                                      if " warn " in l and "member" in l], "a warning")
+                c.read_everywhere({"/k": "v", "/after-1": "x", "/after-3": "x"})
+                # Its directory is of use to ours.
+                go.swap()
+                go.start()
+                c.read_everywhere({"/k": "v", "/after-1": "x", "/after-3": "x"})
