@@ -10,7 +10,7 @@
 #   make check-interop      the same with nodes of etcd's raftexample among them
 #   make check-linear       the judge of histories against known verdicts
 #   make torture            real processes under faults, judged: SECS=60
-#                           KILLS=100 CUTS=20 SEED=
+#                           KILLS=100 CUTS=20 DISKS=3 SEED=
 #   make check-coverage     how much of src/raft its tests execute (gcovr)
 #   make check-mutants      whether they notice each of tests/mutants;
 #                           MUTANTS=60 so many of them, SEED= which
@@ -270,7 +270,8 @@ check-linear: $(LINEAR)
 	    $(SHARED)/testdata/histories
 
 # Real processes under faults. SECS of all of them, KILLS times kill -9, CUTS
-# times a power cut on a file system of its own (skipped without root); SEED.
+# times a power cut and DISKS times a full and a broken disk on file systems of
+# their own (skipped without root); SEED.
 SHIM := $(BUILD)/tests/shim.so
 $(SHIM): tests/torture/shim.c
 	@mkdir -p $(@D)
@@ -281,6 +282,7 @@ torture: all $(LINEAR) $(SHIM)
 	$(Q)RAFTEXAMPLE_BINARY=$(BUILD)/raftexample LINEAR=$(LINEAR) \
 	    TORTURE_SHIM=$(abspath $(SHIM)) tests/torture/run $(if $(SECS),--secs $(SECS)) \
 	    $(if $(KILLS),--kills $(KILLS)) $(if $(CUTS),--cuts $(CUTS)) \
+	    $(if $(DISKS),--disks $(DISKS)) \
 	    $(if $(TICK_MS),--tick-ms $(TICK_MS)) $(if $(SEED),--seed $(SEED))
 
 # The core's own speed, against the reference's where it is installed. The

@@ -18,6 +18,7 @@ would be lost, too.
 """
 
 import asyncio
+import logging
 import random
 import sys
 
@@ -140,6 +141,7 @@ async def main():
     loop = asyncio.get_running_loop()
     # What comes of a connection that was cut is no news.
     loop.set_exception_handler(lambda *_: None)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     net = Net()
     commands = asyncio.StreamReader()
     await loop.connect_read_pipe(
