@@ -221,3 +221,10 @@ void peer_says_removed(struct peer *p)
     log_warn(t->lg, "peer %" PRIx64 ": says that this node was removed", p->id);
     t->handler.self_removed(t->handler.ctx, p->id);
 }
+
+void peer_says_unknown(struct peer *p)
+{
+    if (may_report(p)) {
+        p->t->handler.self_unknown(p->t->handler.ctx, p->id);
+    }
+}

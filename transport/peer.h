@@ -79,4 +79,7 @@ bool peer_has_news(const struct peer *p);
 /* It answered 410: this node is no member any more. Told once. */
 void peer_says_removed(struct peer *p);
 
+/* It answered 404 to a stream: it does not know this node. */
+void peer_says_unknown(struct peer *p);
+
 #endif /* TRANSPORT_PEER_H */

@@ -177,6 +177,8 @@ static void on_end(void *ctx, int rc, const char *why)
         fail(r, "refused", text);
         if (status == 410) {
             peer_says_removed(p);
+        } else if (status == 404) {
+            peer_says_unknown(p);
         }
         return;
     case STREAM_READER_OPEN:

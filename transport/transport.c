@@ -51,6 +51,7 @@ int transport_open(const struct transport_options *o, struct transport **out,
     ASSERT(o->handler.report_snapshot != NULL);
     ASSERT(o->handler.is_id_removed != NULL);
     ASSERT(o->handler.self_removed != NULL);
+    ASSERT(o->handler.self_unknown != NULL);
     ASSERT(o->handler.page != NULL);
     t->net = o->net;
     t->lg = o->lg;

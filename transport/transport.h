@@ -42,6 +42,8 @@ struct transport_handler {
     bool (*is_id_removed)(void *ctx, uint64_t id);
     /* A peer says (410) that this node was removed; once per peer. */
     void (*self_removed)(void *ctx, uint64_t told_by);
+    /* A peer does not know this node (404). */
+    void (*self_unknown)(void *ctx, uint64_t told_by);
     /* A GET on the peer port outside /raft ("/health", ...): append the body
      * to `body`, set the content type (static) and return the status; 404 for
      * a page that does not exist. */

@@ -205,9 +205,7 @@ static void member_removed(struct raftnode *rn, uint64_t id)
     kvstore_remove_member(rn->store, id);
     log_info(rn->lg, "member %" PRIx64 " removed", id);
     if (id == rn->id) {
-        raftnode_fail(
-            rn, RAFTNODE_REMOVED,
-            "this node, id %" PRIx64 ", has been removed from the cluster", id);
+        messages_begin_leaving(rn);
         return;
     }
     rn->peers.remove(rn->peers.ctx, id);

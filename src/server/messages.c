@@ -9,6 +9,10 @@
 #include "src/kv/image.h"
 #include "src/server/raftnode_internal.h"
 
+/* A removed node whose peers cannot be heard leaves after this many election
+ * timeouts all the same. */
+#define LEAVE_TIMEOUTS 30
+
 /* --- membership changes of others, one at a time --- */
 
 /* A proposal that another member forwarded while the last change is not
@@ -197,11 +201,60 @@ void raftnode_report_snapshot(struct raftnode *rn, uint64_t id, bool ok)
                             ok ? SNAPSHOT_FINISH : SNAPSHOT_FAILURE);
 }
 
+/* --- leaving --- */
+
+/* Whether a majority of the other voters knows that this node was removed. A
+ * node that never had a configuration has no vote that anybody could miss. */
+static bool others_know(const struct raftnode *rn)
+{
+    const struct id_list *voters = &rn->conf_state.voters;
+    size_t n_others = 0;
+    size_t n_know = 0;
+
+    for (size_t i = 0; i < voters->n; i++) {
+        if (voters->ids[i] != rn->id) {
+            n_others++;
+            n_know += id_list_contains(&rn->removal_known_by, voters->ids[i]);
+        }
+    }
+    return n_others == 0 ? rn->removal_known_by.n > 0 : 2 * n_know > n_others;
+}
+
+void messages_maybe_leave(struct raftnode *rn)
+{
+    if (rn->leave_at != 0 && (others_know(rn) || rn->now >= rn->leave_at)) {
+        raftnode_fail(rn, RAFTNODE_REMOVED,
+                      "this node, id %" PRIx64
+                      ", has been removed from the cluster",
+                      rn->id);
+    }
+}
+
+void messages_begin_leaving(struct raftnode *rn)
+{
+    if (rn->leave_at == 0) {
+        rn->leave_at = rn->now + LEAVE_TIMEOUTS * rn->read_retry_ticks;
+        log_info(rn->lg,
+                 "this node is no longer a member; it stays until a majority "
+                 "of the others has learned that");
+    }
+}
+
 void raftnode_report_removed(struct raftnode *rn, uint64_t told_by)
 {
-    raftnode_fail(rn, RAFTNODE_REMOVED,
-                  "this node, id %" PRIx64
-                  ", has been removed from the cluster (member %" PRIx64
-                  " says so)",
-                  rn->id, told_by);
+    if (!id_list_contains(&rn->removal_known_by, told_by) &&
+        rn->removal_known_by.n < MEMBERS_MAX) {
+        id_list_push(&rn->removal_known_by, told_by);
+        log_info(rn->lg, "member %" PRIx64 " says that this node was removed",
+                 told_by);
+    }
+    messages_begin_leaving(rn);
+    messages_maybe_leave(rn);
+}
+
+void raftnode_report_unknown(struct raftnode *rn, uint64_t told_by)
+{
+    if (rn->leave_at != 0) {
+        raftnode_report_removed(rn, told_by);
+    }
 }

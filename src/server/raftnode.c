@@ -124,7 +124,6 @@ static struct rawnode *make_rawnode(struct raftnode *rn,
         .pre_vote = true,
         .read_only_option = READ_ONLY_SAFE,
         .lg = cfg->lg,
-        .step_down_on_removal = true,
         .seed = cfg->seed,
     };
 
@@ -195,6 +194,7 @@ void raftnode_free(struct raftnode *rn)
     memory_storage_release(&rn->log);
     raft_snapshot_unref(rn->own_snapshot);
     conf_state_release(&rn->conf_state);
+    xfree(rn->removal_known_by.ids);
     kvstore_free(rn->store);
     for (size_t i = 0; i < rn->n_cluster; i++) {
         xfree((void *)(uintptr_t)rn->cluster[i].url);
@@ -223,6 +223,7 @@ void raftnode_tick(struct raftnode *rn)
         reads_restart(&rn->reads, rn->now - rn->read_retry_ticks);
     }
     requests_expire(rn);
+    messages_maybe_leave(rn);
 }
 
 /* A change of leader or term ends every attempt to read [reliability I21]. */
@@ -263,6 +264,20 @@ static void on_written(void *arg, int rc, bool fatal, const struct errmsg *em)
     rn->phase = PHASE_WRITTEN;
 }
 
+/* That a member was removed is told to it once it is applied here, and then it
+ * is gone. So the commit index, which raft does not ask to be synced, is made
+ * durable before: after a crash this node must not need the vote of a member
+ * that left in the belief that it is known to be removed. */
+static bool commits_conf_change(const struct raft_ready *rd)
+{
+    for (size_t i = 0; i < rd->n_committed_entries; i++) {
+        if (rd->committed_entries[i]->type != RAFT_ENTRY_NORMAL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void begin_ready(struct raftnode *rn)
 {
     struct raftnode_write w = {0};
@@ -274,7 +289,7 @@ static void begin_ready(struct raftnode *rn)
     }
     w.entries = rn->ready.entries;
     w.n_entries = rn->ready.n_entries;
-    w.must_sync = rn->ready.must_sync;
+    w.must_sync = rn->ready.must_sync || commits_conf_change(&rn->ready);
     rn->phase = PHASE_WRITING;
     rn->disk.submit(rn->disk.ctx, &w, on_written, rn);
 }
@@ -533,6 +548,10 @@ bool raftnode_healthy(const struct raftnode *rn, const char **why)
 {
     if (rn->condition != RAFTNODE_RUNNING) {
         *why = rn->why.text;
+        return false;
+    }
+    if (rn->leave_at != 0) {
+        *why = "this node has been removed from the cluster";
         return false;
     }
     if (rn->soft.lead == RAFT_NONE) {

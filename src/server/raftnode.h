@@ -136,8 +136,13 @@ int raftnode_step(struct raftnode *rn, const struct raft_message *m);
 void raftnode_report_unreachable(struct raftnode *rn, uint64_t id);
 void raftnode_report_snapshot(struct raftnode *rn, uint64_t id, bool ok);
 
-/* A peer refuses to talk to us as we were removed. */
+/* A peer refuses to talk to us as we were removed. Once a majority of the
+ * others has said so, the condition is RAFTNODE_REMOVED. */
 void raftnode_report_removed(struct raftnode *rn, uint64_t told_by);
+
+/* A peer does not know us: it has not applied yet that we were added, or, if we
+ * were removed, it has applied that. Members of other programs say no more. */
+void raftnode_report_unknown(struct raftnode *rn, uint64_t told_by);
 
 /* Take a client's request; its callback comes from here or from
  * raftnode_process. */

@@ -75,6 +75,14 @@ struct raftnode {
     uint64_t term;          /* as of the last Ready */
     uint64_t stuck_since;   /* tick at which applied last moved or caught up */
 
+    /* Set once this node knows that it was removed. It leaves when a majority
+     * of the others knows too, or at the tick `leave_at`. Until then its vote
+     * and its log may be what they need to learn it: of two members, with the
+     * leader removed, the other one has the entry but not the news that it is
+     * committed, and by its own configuration needs both to find out. */
+    uint64_t leave_at;
+    struct id_list removal_known_by;
+
     enum raftnode_condition condition;
     struct errmsg why;
 };
@@ -104,6 +112,10 @@ void requests_flush(struct raftnode *rn);
 void requests_finish_reads(struct raftnode *rn);
 
 /* --- messages.c --- */
+
+/* This node is no longer a member; and leave, if it is time. */
+void messages_begin_leaving(struct raftnode *rn);
+void messages_maybe_leave(struct raftnode *rn);
 
 /* Step the membership change that waited longest, if its turn has come. */
 void messages_step_parked(struct raftnode *rn);

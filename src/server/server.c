@@ -187,6 +187,11 @@ static void on_self_removed(void *ctx, uint64_t told_by)
     raftnode_report_removed(((struct server *)ctx)->node, told_by);
 }
 
+static void on_self_unknown(void *ctx, uint64_t told_by)
+{
+    raftnode_report_unknown(((struct server *)ctx)->node, told_by);
+}
+
 static int on_page(void *ctx, struct bytes path, struct buf *body,
                    const char **content_type)
 {
@@ -281,6 +286,7 @@ static int open_transport(struct server *s, struct errmsg *em)
                 .report_snapshot = on_snapshot_sent,
                 .is_id_removed = is_id_removed,
                 .self_removed = on_self_removed,
+                .self_unknown = on_self_unknown,
                 .page = on_page,
             },
     };

@@ -89,6 +89,14 @@ static void self_removed(void *ctx, uint64_t told_by)
     n->removed_by = told_by;
 }
 
+static void self_unknown(void *ctx, uint64_t told_by)
+{
+    struct peer_node *n = ctx;
+
+    assert_false(n->closing);
+    n->unknown_to = told_by;
+}
+
 static int page(void *ctx, struct bytes path, struct buf *body,
                 const char **content_type)
 {
@@ -193,6 +201,7 @@ struct peer_node *peer_net_start(struct peer_net *net, uint64_t id)
                     .report_snapshot = report_snapshot,
                     .is_id_removed = is_id_removed,
                     .self_removed = self_removed,
+                    .self_unknown = self_unknown,
                     .page = page},
     };
 

@@ -39,6 +39,7 @@ struct peer_node {
     size_t snapshots_ok;
     size_t snapshots_failed;
     uint64_t removed_by; /* who said that this node was removed */
+    uint64_t unknown_to; /* who said that it does not know this node */
 
     /* What its handler does. */
     int process_rc;

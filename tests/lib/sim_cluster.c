@@ -193,7 +193,7 @@ static bool end_write(struct sim_node *n)
     return ended;
 }
 
-static bool process_all(struct sim_cluster *c)
+bool sim_round(struct sim_cluster *c)
 {
     struct list wire;
     struct list *it;
@@ -220,8 +220,17 @@ static bool process_all(struct sim_cluster *c)
 
 void sim_settle(struct sim_cluster *c)
 {
-    for (unsigned i = 0; process_all(c); i++) {
+    for (unsigned i = 0; sim_round(c); i++) {
         assert_true(i < SETTLE_ROUNDS_MAX);
+    }
+}
+
+static void dial_all(struct sim_cluster *c, struct sim_node *n)
+{
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        if (!c->cut[n->id][id] && !c->cut[id][n->id]) {
+            sim_node_dial(n, &c->nodes[id]);
+        }
     }
 }
 
@@ -231,6 +240,7 @@ void sim_run(struct sim_cluster *c, unsigned n)
         for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
             if (c->nodes[id].node != NULL) {
                 raftnode_tick(c->nodes[id].node);
+                dial_all(c, &c->nodes[id]);
             }
         }
         sim_settle(c);

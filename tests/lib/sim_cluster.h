@@ -62,6 +62,10 @@ void sim_crash(struct sim_cluster *c, uint64_t id, enum sim_crash_mode mode);
 /* Cut or mend all links of a node. */
 void sim_isolate(struct sim_cluster *c, uint64_t id, bool cut);
 
+/* Every node processes once, then all that was sent is delivered; whether
+ * anything moved. */
+bool sim_round(struct sim_cluster *c);
+
 /* Deliver and process until nothing moves. */
 void sim_settle(struct sim_cluster *c);
 

@@ -47,6 +47,14 @@ static char *net_check_url(void *ctx, struct bytes url)
     return xasprintf("%.*s", (int)url.len, (const char *)url.data);
 }
 
+void sim_node_dial(struct sim_node *n, const struct sim_node *peer)
+{
+    if (n->peers[peer->id] && peer->node != NULL &&
+        raftnode_was_removed(peer->node, n->id)) {
+        raftnode_report_removed(n->node, peer->id);
+    }
+}
+
 /* --- disk --- */
 
 static void note_written(void *arg, int rc, bool fatal, const struct errmsg *em)

@@ -95,6 +95,9 @@ MUST_CHECK int sim_node_run(struct sim_node *n,
                             struct raftnode_recovered *found,
                             struct errmsg *em);
 
+/* What dialing would tell `n`: that `peer` knows it was removed. */
+void sim_node_dial(struct sim_node *n, const struct sim_node *peer);
+
 /* Free the node, without a word to its requests, and close its files. */
 void sim_node_close(struct sim_node *n);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "src/kv/kvstore.h"
+#include "src/server/raftnode_internal.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/sim_cluster.h"
 
@@ -487,11 +488,77 @@ static void test_removed_leader_answers_and_leaves(void **state)
     leader = sim_elect(c);
     assert_int_equal(sim_member_now(c, leader, REQUEST_REMOVE_MEMBER, leader),
                      0);
+    sim_run(c, 5);
     assert_int_equal(raftnode_condition(c->nodes[leader].node, &why),
                      RAFTNODE_REMOVED);
     sim_stop(c, leader);
     assert_int_not_equal(sim_elect(c), 0);
     assert_int_equal(sim_put_now(c, other_than(leader), "/a", "1"), 0);
+    sim_cluster_release(c);
+}
+
+/* Of two members the leader is removed, and the other one does not hear that
+ * this is committed: by its configuration it needs both to find out. So the
+ * removed one stays until it has [reliability F41]. */
+static void test_removed_leader_waits_until_the_other_knows(void **state)
+{
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 2, .seed = 5});
+    struct sim_op *op;
+    const char *why;
+    uint64_t leader;
+    uint64_t other;
+
+    (void)state;
+    leader = sim_elect(c);
+    other = 3 - leader;
+    op = sim_member(c, leader, REQUEST_REMOVE_MEMBER, leader, NULL);
+    for (unsigned i = 0; i < 100; i++) {
+        raftnode_process(c->nodes[leader].node);
+        if (op->done) {
+            break;
+        }
+        (void)sim_round(c);
+    }
+    assert_int_equal(op->rc, 0);
+    sim_op_free(c, op);
+    sim_isolate(c, leader, true); /* what it has just sent is lost */
+    sim_run(c, 100);
+    assert_int_equal(raftnode_condition(c->nodes[leader].node, &why),
+                     RAFTNODE_RUNNING);
+    assert_int_equal(c->nodes[other].node->conf_state.voters.n, 2);
+
+    sim_isolate(c, leader, false);
+    sim_run(c, 60);
+    assert_int_equal(raftnode_condition(c->nodes[leader].node, &why),
+                     RAFTNODE_REMOVED);
+    sim_stop(c, leader);
+    assert_int_equal(sim_elect(c), other);
+    assert_int_equal(sim_put_now(c, other, "/a", "1"), 0);
+    sim_cluster_release(c);
+}
+
+/* That a member was removed survives a power cut before anybody is told: else
+ * the node would need the vote of one that left. */
+static void test_removal_is_durable_before_it_is_told(void **state)
+{
+    struct sim_cluster *c = begin(&(struct sim_options){.n = 2, .seed = 6});
+    struct errmsg em = {{0}};
+    const char *why;
+    uint64_t leader;
+    uint64_t gone;
+
+    (void)state;
+    leader = sim_elect(c);
+    gone = 3 - leader;
+    assert_int_equal(sim_member_now(c, leader, REQUEST_REMOVE_MEMBER, gone), 0);
+    sim_run(c, 5);
+    assert_int_equal(raftnode_condition(c->nodes[gone].node, &why),
+                     RAFTNODE_REMOVED);
+    sim_stop(c, gone);
+    sim_crash(c, leader, SIM_CRASH_DROP);
+    assert_int_equal(sim_start(c, leader, false, &em), 0);
+    assert_int_equal(sim_elect(c), leader);
+    assert_int_equal(sim_put_now(c, leader, "/a", "1"), 0);
     sim_cluster_release(c);
 }
 
@@ -633,6 +700,8 @@ int main(void)
         cmocka_unit_test(test_writes_that_complete_later),
         cmocka_unit_test(test_removed_node_knows_it),
         cmocka_unit_test(test_removed_leader_answers_and_leaves),
+        cmocka_unit_test(test_removed_leader_waits_until_the_other_knows),
+        cmocka_unit_test(test_removal_is_durable_before_it_is_told),
         cmocka_unit_test(test_members_survive_restart_behind_a_snapshot),
         cmocka_unit_test(test_failed_sync_stops_the_node),
         cmocka_unit_test(test_lost_disk_is_noticed),
