@@ -299,6 +299,26 @@ $(BENCH_CORE): tests/bench/bench_core.c $(patsubst %,$(BUILD)/lib%.a,raft $(BELO
 bench-core: $(BENCH_CORE)
 	$(Q)scripts/bench-core $(BUILD)
 
+# Whole clusters in virtual time. SEED SEEDS STEPS JOBS.
+SIM      := $(BUILD)/tests/sim
+SIM_OBJS := $(patsubst tests/sim/%.c,$(BUILD)/obj/sim/%.o,$(wildcard tests/sim/*.c))
+SEED  ?= 1
+SEEDS ?= 500
+STEPS ?= 20000
+JOBS  ?= $(shell nproc)
+$(BUILD)/obj/sim/%.o: tests/sim/%.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(CFLAGS) -MMD -MP \
+	    -c -o $@ $<
+$(SIM): $(SIM_OBJS) $(BUILD)/libtest.a $(BUILD)/libserver.a $(patsubst %,$(BUILD)/lib%.a,$(BELOW_server))
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $(SIM_OBJS) \
+	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+
+sim: $(SIM)
+	$(Q)$(SIM) --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS) --jobs $(JOBS)
+
 check-asan:
 	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
 	    CPPFLAGS="$(CPPFLAGS) -DRAFT_CHECK" CFLAGS="-O1 -g" all test

@@ -1,0 +1,375 @@
+/* What goes wrong, and what is mended again.
+ *
+ * A run has a few kinds of faults, drawn once (a swarm): many runs with few
+ * kinds find what all kinds at once would hide. */
+
+#include <errno.h>
+
+#include "src/raft/raft_internal.h"
+#include "src/server/raftnode_internal.h"
+#include "tests/sim/world.h"
+
+/* --- the draw --- */
+
+static bool coin(struct sim *s)
+{
+    return choose(&s->choices, SITE_SWARM, 2) == 1;
+}
+
+static uint32_t between(struct sim *s, uint32_t from, uint32_t to)
+{
+    return choose_between(&s->choices, SITE_SWARM, from, to);
+}
+
+void faults_draw(struct sim *s)
+{
+    static const uint32_t founders[] = {3, 3, 3, 5, 3, 4, 2, 1};
+    static const uint32_t values[] = {0, 16, 16, 64, 200, 1000, 8000, 65536};
+    struct swarm *w = &s->swarm;
+
+    *w = (struct swarm){
+        .n_founders = founders[between(s, 0, 7)],
+        .loss_percent = coin(s) ? between(s, 0, 30) : 0,
+        .duplicate_percent = coin(s) ? between(s, 0, 50) : 0,
+        .delay_min_us = coin(s) ? between(s, 0, 30000) : 0,
+        .delay_mean_us = coin(s) ? between(s, 1000, 100000) : 1000,
+        .disk_us = coin(s) ? between(s, 0, 20000) : 1000,
+        .fault_mean_us = between(s, 200, 4000) * 1000,
+        .crashes = coin(s),
+        .torn_crashes = coin(s),
+        .cuts = coin(s),
+        .one_way_cuts = coin(s),
+        .pauses = coin(s),
+        .failing_syncs = coin(s),
+        .full_disks = coin(s),
+        .member_changes = coin(s),
+        .transfers = coin(s),
+        .reports = coin(s),
+        .clock_rates = coin(s),
+        .snapshot_count = between(s, 5, 50),
+        .catchup_entries = between(s, 0, 20),
+        .segment_bytes = between(s, 4, 64) * 1024,
+        .n_clients = between(s, 2, SIM_CLIENTS_MAX),
+        .n_keys = between(s, 3, 10),
+        .value_bytes_max = values[between(s, 0, 7)],
+        .think_us = between(s, 1, 200) * 1000,
+    };
+    for (uint64_t id = 1; id <= SIM_NODES_MAX && w->clock_rates; id++) {
+        s->machines[id].tick_us = SIM_TICK * between(s, 50, 200) / 100;
+    }
+}
+
+/* --- strokes --- */
+
+static struct machine *any_up(struct sim *s)
+{
+    uint32_t at = choose(&s->choices, SITE_VICTIM, SIM_NODES_MAX);
+
+    for (uint32_t i = 0; i < SIM_NODES_MAX; i++) {
+        struct machine *m = &s->machines[1 + (at + i) % SIM_NODES_MAX];
+
+        if (machine_is_up(m)) {
+            return m;
+        }
+    }
+    return NULL;
+}
+
+static void note(struct sim *s, const struct machine *m, const char *what,
+                 uint64_t x)
+{
+    s->n_faults++;
+    sim_trace(s, TRACE_FAULT, m == NULL ? 0 : (uint32_t)m->n.id, 0, what, x, 0);
+}
+
+static void crash(struct sim *s, struct machine *m)
+{
+    enum crash_rule rule = CRASH_KILL;
+
+    if (s->swarm.torn_crashes) {
+        rule = choose(&s->choices, SITE_CRASH, CRASH_RULES);
+    } else if (choose(&s->choices, SITE_CRASH, 2) == 1) {
+        rule = CRASH_DROP;
+    }
+    /* In the middle of what the disk does for it, if it does something. */
+    if (m->n.held.done != NULL && choose(&s->choices, SITE_CRASH, 2) == 1) {
+        struct sim_fault power = {
+            .ops = SIM_CALLS_ALL,
+            .after = choose(&s->choices, SITE_CRASH, 12),
+            .rc = -EIO,
+            .forever = true,
+            .half = true,
+        };
+
+        sim_vfs_fail(m->n.disk, power);
+        (void)sim_node_write(&m->n);
+        if (!sim_vfs_has_failed(m->n.disk)) {
+            checker_written(s->checker, &m->n, m->n.written.rc);
+        }
+        sim_vfs_heal(m->n.disk);
+    }
+    machine_crash(s, m, rule);
+    sim_schedule(s, EVENT_RESTART, (uint32_t)m->n.id,
+                 choose_between(&s->choices, SITE_HEAL, 1, 8000) * SIM_MS);
+}
+
+static void crash_all(struct sim *s)
+{
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        if (machine_is_up(&s->machines[id])) {
+            crash(s, &s->machines[id]);
+        }
+    }
+}
+
+static void stop(struct sim *s, struct machine *m)
+{
+    machine_stop(s, m);
+    sim_schedule(s, EVENT_RESTART, (uint32_t)m->n.id,
+                 choose_between(&s->choices, SITE_HEAL, 1, 3000) * SIM_MS);
+}
+
+static void cut_off(struct sim *s, const struct machine *m, bool out, bool in)
+{
+    for (uint64_t other = 1; other <= SIM_NODES_MAX; other++) {
+        s->cut[m->n.id][other] = s->cut[m->n.id][other] || out;
+        s->cut[other][m->n.id] = s->cut[other][m->n.id] || in;
+    }
+}
+
+static void split(struct sim *s)
+{
+    uint32_t sides = choose(&s->choices, SITE_VICTIM, 1 << SIM_NODES_MAX);
+
+    for (uint64_t a = 1; a <= SIM_NODES_MAX; a++) {
+        for (uint64_t b = 1; b <= SIM_NODES_MAX; b++) {
+            s->cut[a][b] = ((sides >> (a - 1)) & 1) != ((sides >> (b - 1)) & 1);
+        }
+    }
+}
+
+/* Everyone sees its two neighbours only: there is a majority that no single
+ * node sees [Jepsen's majority ring]. */
+static void ring(struct sim *s)
+{
+    uint64_t n = s->swarm.n_founders;
+
+    for (uint64_t a = 1; a <= SIM_NODES_MAX; a++) {
+        for (uint64_t b = 1; b <= SIM_NODES_MAX; b++) {
+            uint64_t apart = a > b ? a - b : b - a;
+
+            s->cut[a][b] = apart > 1 && apart != n - 1;
+        }
+    }
+}
+
+static void cut(struct sim *s, struct machine *m)
+{
+    switch (choose(&s->choices, SITE_FAULT, s->swarm.one_way_cuts ? 5 : 3)) {
+    case 0:
+        note(s, m, "cut off", 0);
+        cut_off(s, m, true, true);
+        break;
+    case 1:
+        note(s, NULL, "split", 0);
+        split(s);
+        break;
+    case 2:
+        note(s, NULL, "ring", 0);
+        ring(s);
+        break;
+    case 3:
+        note(s, m, "cannot send", 0);
+        cut_off(s, m, true, false);
+        break;
+    default:
+        note(s, m, "cannot receive", 0);
+        cut_off(s, m, false, true);
+        break;
+    }
+    sim_schedule(s, EVENT_HEAL_CUTS, 0,
+                 choose_between(&s->choices, SITE_HEAL, 100, 10000) * SIM_MS);
+}
+
+static void pause(struct sim *s, struct machine *m)
+{
+    uint64_t length = choose_between(&s->choices, SITE_HEAL, 10, 5000) * SIM_MS;
+
+    note(s, m, "paused", length);
+    m->paused_until = max_u64(m->paused_until, s->now + length);
+}
+
+static void heal_later(struct sim *s, const struct machine *m)
+{
+    sim_schedule(s, EVENT_HEAL_DISK, (uint32_t)m->n.id,
+                 choose_between(&s->choices, SITE_HEAL, 100, 5000) * SIM_MS);
+}
+
+static void fail_disk(struct sim *s, struct machine *m)
+{
+    struct sim_fault fault = {
+        .ops = choose(&s->choices, SITE_FAULT, 2) == 0 ? SIM_CALL_SYNC
+                                                       : SIM_CALLS_CHANGE,
+        .after = choose(&s->choices, SITE_FAULT, 8),
+        .rc = -EIO,
+        .forever = choose(&s->choices, SITE_FAULT, 2) == 1,
+        .half = true,
+    };
+
+    note(s, m, "disk fails after", fault.after);
+    m->disk_faulty = true;
+    sim_vfs_fail(m->n.disk, fault);
+    heal_later(s, m);
+}
+
+static void fill_disk(struct sim *s, struct machine *m)
+{
+    note(s, m, "disk is full", 0);
+    m->disk_faulty = true;
+    sim_vfs_set_capacity(m->n.disk, choose(&s->choices, SITE_FAULT, 64) * 1024);
+    heal_later(s, m);
+}
+
+static void change_members(struct sim *s, struct machine *m)
+{
+    uint64_t id = 1 + choose(&s->choices, SITE_FAULT, SIM_NODES_MAX);
+
+    /* A new member gets a new id and an empty directory [README]. */
+    if (choose(&s->choices, SITE_FAULT, 2) == 0 && !s->machines[id].is_used) {
+        operator_add(s, m, id);
+    } else {
+        operator_remove(s, m, id);
+    }
+}
+
+struct stroke {
+    bool is_drawn;
+    void (*strike)(struct sim *s, struct machine *m);
+};
+
+static void transfer(struct sim *s, struct machine *m)
+{
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        m = &s->machines[id];
+        if (machine_is_up(m) && raftnode_is_leader(m->n.node)) {
+            note(s, m, "hands leadership over", 0);
+            raftnode_transfer_leadership(m->n.node);
+            machine_wake(s, m);
+        }
+    }
+}
+
+static void crash_one_or_all(struct sim *s, struct machine *m)
+{
+    if (choose(&s->choices, SITE_FAULT, 12) == 11) {
+        crash_all(s);
+    } else {
+        crash(s, m);
+    }
+}
+
+void fault_strike(struct sim *s)
+{
+    const struct swarm *w = &s->swarm;
+    const struct stroke all[] = {
+        {w->crashes, crash_one_or_all},
+        {w->crashes, stop},
+        {w->cuts, cut},
+        {w->pauses, pause},
+        {w->failing_syncs, fail_disk},
+        {w->full_disks, fill_disk},
+        {w->member_changes, change_members},
+        {w->transfers, transfer},
+    };
+    struct stroke drawn[ARRAY_LEN(all)];
+    uint32_t n = 0;
+    struct machine *m;
+
+    if (s->is_calm) {
+        return;
+    }
+    sim_schedule(s, EVENT_FAULT, 0,
+                 1 + choose(&s->choices, SITE_FAULT, 2 * w->fault_mean_us));
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (all[i].is_drawn) {
+            drawn[n++] = all[i];
+        }
+    }
+    m = any_up(s);
+    if (n > 0 && m != NULL) {
+        drawn[choose(&s->choices, SITE_FAULT, n)].strike(s, m);
+    }
+}
+
+/* --- healing --- */
+
+void faults_heal_cuts(struct sim *s)
+{
+    sim_trace(s, TRACE_HEAL, 0, 0, "cuts", 0, 0);
+    memset(s->cut, 0, sizeof(s->cut));
+}
+
+void faults_heal_disk(struct sim *s, struct machine *m)
+{
+    sim_trace(s, TRACE_HEAL, (uint32_t)m->n.id, 0, "disk", 0, 0);
+    sim_vfs_heal(m->n.disk);
+    sim_vfs_set_capacity(m->n.disk, UINT64_MAX);
+    /* The node may not have met the fault yet, nor its log's next write. */
+}
+
+bool sim_is_member(const struct sim *s, uint64_t id)
+{
+    const struct raftnode *best = NULL;
+
+    for (uint64_t i = 1; i <= SIM_NODES_MAX; i++) {
+        const struct machine *m = &s->machines[i];
+
+        if (machine_is_up(m) &&
+            (best == NULL || m->n.node->applied > best->applied)) {
+            best = m->n.node;
+        }
+    }
+    return best == NULL ? s->machines[id].is_used && !s->machines[id].left
+                        : tracker_is_voter(&best->raw->raft.trk, id);
+}
+
+void faults_end(struct sim *s)
+{
+    size_t n = 0;
+    size_t n_lost = 0;
+    size_t spare;
+    uint32_t at = choose(&s->choices, SITE_VICTIM, SIM_NODES_MAX);
+
+    s->is_calm = true;
+    faults_heal_cuts(s);
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        struct machine *m = &s->machines[id];
+
+        faults_heal_disk(s, m);
+        m->paused_until = 0;
+        m->tick_us = SIM_TICK;
+        if (m->is_used && !m->left) {
+            machine_start(s, m);
+        }
+    }
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        if (sim_is_member(s, id)) {
+            n++;
+            n_lost += !machine_is_up(&s->machines[id]);
+        }
+    }
+    /* As many go for good as the others can do without, also when a removal
+     * that is under way has made them one fewer. */
+    spare = n < 2 ? 0 : (n - (s->swarm.member_changes ? 2 : 1)) / 2;
+    for (uint32_t i = 0; i < SIM_NODES_MAX; i++) {
+        struct machine *m = &s->machines[1 + (at + i) % SIM_NODES_MAX];
+
+        if (machine_is_up(m) && sim_is_member(s, m->n.id) && n_lost < spare &&
+            choose(&s->choices, SITE_VICTIM, 2) == 1) {
+            m->is_gone = true;
+            n_lost++;
+            machine_crash(s, m, CRASH_KILL);
+        }
+    }
+    sim_trace(s, TRACE_PHASE, 0, 0, "calm, members that go on", n - n_lost, 0);
+}

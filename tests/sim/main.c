@@ -1,0 +1,244 @@
+/* sim: whole clusters in one process, in virtual time, from a seed.
+ *
+ *   sim [--seed N] [--seeds N] [--steps N] [--jobs N] [--trace]
+ *   sim --replay FILE [--steps N] [--trace]
+ *   sim --shrink FILE [--steps N]
+ *
+ * A run that violates an invariant prints which, the last lines of its trace,
+ * the command that repeats it, and writes its choices to sim-SEED.choices. The
+ * status is 1 then. The seeds are shared out among --jobs processes; each run
+ * has its process state to itself in time, not in space, so a crash of the
+ * program under test ends its job and counts as a violation. */
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "src/base/alloc.h"
+#include "tests/sim/shrink.h"
+#include "tests/sim/world.h"
+
+struct args {
+    uint64_t seed;
+    uint64_t seeds;
+    uint64_t steps;
+    uint64_t jobs;
+    const char *replay;
+    const char *shrink;
+    bool trace;
+};
+
+/* Of one job. */
+struct totals {
+    uint64_t runs;
+    uint64_t steps;
+    uint64_t virtual_us;
+    uint64_t writes;
+    uint64_t reads;
+    uint64_t crashes;
+    uint64_t faults;
+    uint64_t snapshots;
+    uint64_t hash;
+};
+
+struct job {
+    struct sim sim;
+    uint64_t seed;
+    uint64_t steps;
+};
+
+static void on_violation(void *ctx, const char *invariant, const char *text)
+{
+    struct job *j = ctx;
+    char path[64];
+
+    printf("\n");
+    trace_print(&j->sim.trace, stdout);
+    printf("\nVIOLATION of %s at step %" PRIu64 ", seed %" PRIu64 ": %s\n",
+           invariant, j->sim.steps, j->seed, text);
+    (void)snprintf(path, sizeof(path), "sim-%" PRIu64 ".choices", j->seed);
+    if (choices_save(&j->sim.choices, path) == 0) {
+        printf("choices: %s\n", path);
+    }
+    printf("again:   make sim SEED=%" PRIu64 " SEEDS=1 STEPS=%" PRIu64 "\n",
+           j->seed, j->steps);
+    (void)fflush(stdout);
+    _exit(1);
+}
+
+static void run_one(struct job *j, bool trace, struct totals *t)
+{
+    sim_init(&j->sim, on_violation, j, trace ? stdout : NULL);
+    sim_run_all(&j->sim, j->steps);
+    t->runs++;
+    t->steps += j->sim.steps;
+    t->virtual_us += j->sim.now;
+    t->writes += j->sim.n_puts;
+    t->reads += j->sim.n_gets;
+    t->crashes += j->sim.n_crashes;
+    t->faults += j->sim.n_faults;
+    t->snapshots += j->sim.n_snapshots;
+    t->hash ^= j->sim.trace.hash * (2 * j->seed + 1);
+    sim_release(&j->sim);
+}
+
+static void run_seeds(const struct args *a, uint64_t job, int out)
+{
+    struct totals t = {0};
+    struct job *j = xcalloc(1, sizeof(*j));
+
+    for (uint64_t i = job; i < a->seeds; i += a->jobs) {
+        memset(&j->sim, 0, sizeof(j->sim));
+        j->seed = a->seed + i;
+        j->steps = a->steps;
+        choices_seed(&j->sim.choices, j->seed);
+        run_one(j, a->trace, &t);
+    }
+    xfree(j);
+    if (write(out, &t, sizeof(t)) != (ssize_t)sizeof(t)) {
+        _exit(2);
+    }
+}
+
+static void add(struct totals *sum, const struct totals *t)
+{
+    sum->runs += t->runs;
+    sum->steps += t->steps;
+    sum->virtual_us += t->virtual_us;
+    sum->writes += t->writes;
+    sum->reads += t->reads;
+    sum->crashes += t->crashes;
+    sum->faults += t->faults;
+    sum->snapshots += t->snapshots;
+    sum->hash ^= t->hash;
+}
+
+static double seconds(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static int run_all(const struct args *a)
+{
+    struct totals sum = {0};
+    double begun = seconds();
+    double took;
+    int pipes[2];
+    size_t n_failed = 0;
+
+    if (pipe(pipes) != 0) {
+        return 2;
+    }
+    (void)fflush(stdout);
+    for (uint64_t job = 0; job < a->jobs; job++) {
+        if (fork() == 0) {
+            run_seeds(a, job, pipes[1]);
+            exit(0); /* so that a leak checker reads its turn */
+        }
+    }
+    (void)close(pipes[1]);
+    for (struct totals t; read(pipes[0], &t, sizeof(t)) == sizeof(t);) {
+        add(&sum, &t);
+    }
+    for (int status; wait(&status) > 0;) {
+        if (WIFSIGNALED(status)) {
+            printf("a job was ended by signal %d; its seeds are %" PRIu64
+                   " + n * %" PRIu64 "\n",
+                   WTERMSIG(status), a->seed, a->jobs);
+        }
+        n_failed += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    }
+    took = seconds() - begun;
+    printf("%" PRIu64 " seeds, %" PRIu64 " steps, %.0f steps/s, %.0f x real "
+           "time; %" PRIu64 " writes and %" PRIu64 " reads answered, %" PRIu64
+           " crashes, %" PRIu64 " other faults, %" PRIu64
+           " snapshots sent; trace hash %016" PRIx64 "\n",
+           sum.runs, sum.steps, (double)sum.steps / took,
+           (double)sum.virtual_us / 1e6 / took, sum.writes, sum.reads,
+           sum.crashes, sum.faults, sum.snapshots, sum.hash);
+    printf("%" PRIu64 " passed, %zu failed\n", sum.runs, n_failed);
+    return n_failed == 0 ? 0 : 1;
+}
+
+static int replay(const struct args *a)
+{
+    struct totals t = {0};
+    struct job *j = xcalloc(1, sizeof(*j));
+    int rc = choices_load(&j->sim.choices, a->replay);
+
+    if (rc < 0) {
+        (void)fprintf(stderr, "%s: %s\n", a->replay, err_str(rc));
+        return 2;
+    }
+    j->steps = a->steps;
+    run_one(j, a->trace, &t);
+    printf("no violation in %" PRIu64 " steps\n", t.steps);
+    xfree(j);
+    return 0;
+}
+
+static int usage(void)
+{
+    (void)fputs("usage: sim [--seed N] [--seeds N] [--steps N] [--jobs N] "
+                "[--trace] [--replay FILE] [--shrink FILE]\n",
+                stderr);
+    return 2;
+}
+
+static bool parse(struct args *a, int argc, char **argv)
+{
+    struct {
+        const char *name;
+        uint64_t *number;
+        const char **text;
+    } flags[] = {
+        {"--seed", &a->seed, NULL},     {"--seeds", &a->seeds, NULL},
+        {"--steps", &a->steps, NULL},   {"--jobs", &a->jobs, NULL},
+        {"--replay", NULL, &a->replay}, {"--shrink", NULL, &a->shrink},
+    };
+
+    for (int i = 1; i < argc; i++) {
+        size_t f = 0;
+        char *end;
+
+        if (strcmp(argv[i], "--trace") == 0) {
+            a->trace = true;
+            continue;
+        }
+        while (f < ARRAY_LEN(flags) && strcmp(argv[i], flags[f].name) != 0) {
+            f++;
+        }
+        if (f == ARRAY_LEN(flags) || ++i == argc) {
+            return false;
+        }
+        if (flags[f].text != NULL) {
+            *flags[f].text = argv[i];
+            continue;
+        }
+        *flags[f].number = strtoull(argv[i], &end, 10);
+        if (*end != '\0' || end == argv[i]) {
+            return false;
+        }
+    }
+    return a->jobs > 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct args a = {.seed = 1, .seeds = 1, .steps = 20000, .jobs = 1};
+
+    if (!parse(&a, argc, argv)) {
+        return usage();
+    }
+    if (a.shrink != NULL) {
+        return shrink(a.shrink, a.steps);
+    }
+    return a.replay != NULL ? replay(&a) : run_all(&a);
+}

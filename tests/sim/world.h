@@ -1,0 +1,204 @@
+/* A cluster in virtual time: machines, a network, and the events between them.
+ *
+ * world.c owns the machines and moves time from event to event; clients.c is
+ * those who ask, faults.c what goes wrong, run.c the two phases of a run. All
+ * state is in one struct sim: nothing outlives a run.
+ *
+ * Time is in microseconds of the simulated world. A node's tick is 100 ms by
+ * its own clock, as the daemon's is. */
+
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
+
+#include "tests/lib/linear.h"
+#include "tests/lib/sim_node.h"
+#include "tests/sim/check.h"
+#include "tests/sim/choice.h"
+#include "tests/sim/trace.h"
+
+#define SIM_MS             UINT64_C(1000)
+#define SIM_S              (1000 * SIM_MS)
+#define SIM_TICK           (100 * SIM_MS)
+#define SIM_CLIENTS_MAX    8
+#define SIM_ELECTION_TICKS 10
+
+/* What may go wrong in this run, and how often; drawn once. */
+struct swarm {
+    uint32_t n_founders;
+    uint32_t loss_percent;
+    uint32_t duplicate_percent;
+    uint32_t delay_min_us;
+    uint32_t delay_mean_us;
+    uint32_t disk_us;       /* a write takes up to this */
+    uint32_t fault_mean_us; /* between two faults */
+    bool crashes;
+    bool torn_crashes; /* sectors and names at random, not all or none */
+    bool cuts;
+    bool one_way_cuts;
+    bool pauses;
+    bool failing_syncs;
+    bool full_disks;
+    bool member_changes;
+    bool transfers;
+    bool reports; /* the sender hears of a lost message */
+    bool clock_rates;
+    uint32_t snapshot_count;
+    uint32_t catchup_entries;
+    uint32_t segment_bytes;
+    uint32_t n_clients;
+    uint32_t n_keys;
+    uint32_t value_bytes_max;
+    uint32_t think_us; /* of a client, between two calls */
+};
+
+enum event_kind {
+    EVENT_TICK,
+    EVENT_TURN,
+    EVENT_WRITE, /* the disk does what the node asked for */
+    EVENT_DELIVER,
+    EVENT_CLIENT,
+    EVENT_FAULT,
+    EVENT_RESTART,
+    EVENT_HEAL_CUTS,
+    EVENT_HEAL_DISK,
+};
+
+struct packet {
+    uint64_t from;
+    uint64_t to;
+    size_t len;
+    uint8_t data[];
+};
+
+struct event {
+    uint64_t time;
+    uint64_t seq; /* among those of one time: the order they were made in */
+    enum event_kind kind;
+    uint32_t who;          /* node or client */
+    uint64_t life;         /* of the node; in another one the event is void */
+    struct packet *packet; /* EVENT_DELIVER; owned */
+};
+
+struct machine {
+    struct sim_node n;
+    uint64_t life;    /* counts starts and ends */
+    uint64_t tick_us; /* its own clock's idea of a tick */
+    uint64_t paused_until;
+    bool has_turn;    /* an EVENT_TURN is on its way */
+    bool is_used;     /* was started once, or will be soon */
+    bool joins;       /* --join */
+    bool left;        /* was removed, and has seen it */
+    bool disk_faulty; /* a failure of this disk is to be expected */
+    bool is_gone;     /* fails for good */
+};
+
+struct client;
+
+struct sim {
+    struct choices choices;
+    struct trace trace;
+    struct swarm swarm;
+    struct checker *checker;
+    struct linear *history;
+    struct machine machines[SIM_NODES_MAX + 1]; /* by id */
+    struct client *clients;
+    bool cut[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* from, to */
+    struct event *heap;
+    size_t n_events;
+    size_t events_cap;
+    uint64_t next_seq;
+    uint64_t now;
+    uint64_t steps;
+    uint64_t starts; /* of any node: no two lives share request ids */
+    uint64_t next_value;
+    bool is_calm;         /* the second phase: no more faults */
+    struct rng crash_rng; /* seeded for each crash, by a choice */
+
+    /* For the summary. */
+    uint64_t n_puts;
+    uint64_t n_gets;
+    uint64_t n_crashes;
+    uint64_t n_faults;
+    uint64_t n_snapshots; /* that arrived from a leader */
+};
+
+/* --- world.c --- */
+
+/* *s is all zero but for its choices. `trace` gets every line; NULL: none. */
+void sim_init(struct sim *s, checker_violation_cb *on_violation, void *ctx,
+              FILE *trace);
+void sim_release(struct sim *s);
+
+/* The next event. */
+void sim_step(struct sim *s);
+
+void sim_schedule(struct sim *s, enum event_kind kind, uint32_t who,
+                  uint64_t delay_us);
+void sim_trace(struct sim *s, enum trace_kind kind, uint32_t a, uint32_t b,
+               const char *what, uint64_t x, uint64_t y);
+
+static inline bool machine_is_up(const struct machine *m)
+{
+    return m->n.node != NULL;
+}
+
+/* Start the node if its disk lets it; else try again later. */
+void machine_start(struct sim *s, struct machine *m);
+
+enum crash_rule {
+    CRASH_KILL,    /* the process alone: the page cache stays */
+    CRASH_DROP,    /* power: all that is not synced is gone */
+    CRASH_KEEP,    /* power: all of it had arrived */
+    CRASH_TORN,    /* power: a part of it from the start */
+    CRASH_SECTORS, /* power: any sectors, any names */
+    CRASH_RULES,
+};
+void machine_crash(struct sim *s, struct machine *m, enum crash_rule rule);
+
+/* SIGTERM: requests are ended, the log is closed with its marker. */
+void machine_stop(struct sim *s, struct machine *m);
+
+/* The node was given something to do: a loop turn follows. */
+void machine_wake(struct sim *s, struct machine *m);
+
+/* --- clients.c --- */
+
+void clients_init(struct sim *s);
+void clients_release(struct sim *s);
+void client_act(struct sim *s, uint32_t client);
+
+/* The node of this machine dies: what its clients wait for has an unknown
+ * outcome. */
+void clients_forget(struct sim *s, const struct machine *m);
+
+/* Ask at this node for a change of members. */
+void operator_add(struct sim *s, struct machine *at, uint64_t id);
+void operator_remove(struct sim *s, struct machine *at, uint64_t id);
+
+/* At the end: one more write, unless it is under way; and whether it is in
+ * every map. */
+void clients_begin_last_write(struct sim *s);
+bool clients_last_write_done(const struct sim *s);
+
+/* --- faults.c --- */
+
+void faults_draw(struct sim *s);
+void fault_strike(struct sim *s);
+void faults_heal_cuts(struct sim *s);
+void faults_heal_disk(struct sim *s, struct machine *m);
+
+/* Whether `id` is a voter of the configuration that the node which applied
+ * most has; if all are down, whether it ever ran. */
+bool sim_is_member(const struct sim *s, uint64_t id);
+
+/* No more faults: a majority of the members works from now on, the others are
+ * gone for good. */
+void faults_end(struct sim *s);
+
+/* --- run.c --- */
+
+/* One run: `steps` with faults, then until all is well; then the history is
+ * judged. */
+void sim_run_all(struct sim *s, uint64_t steps);
+
+#endif /* TESTS_SIM_WORLD_H */
