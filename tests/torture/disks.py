@@ -14,6 +14,7 @@ takes a write that was cut short for done, and then a sync that succeeded has
 lost data. (The node notices, when the leader's heartbeat comes: F12.)
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -24,6 +25,8 @@ import tempfile
 
 from cluster import wait_for
 from nodes import TortureCluster
+
+libc = ctypes.CDLL(None)
 
 # FS_IOC_SHUTDOWN, and "do not even write the journal"; ext4 and xfs have both
 # from here.
@@ -50,6 +53,15 @@ def write_all(path):
     fd = os.open(os.path.dirname(path), os.O_RDONLY)
     os.fsync(fd)
     os.close(fd)
+
+
+def write_back(directory):
+    """Write the files' bytes to disk, but not where the new ones are: blocks
+    that were in use get their new content, others are lost."""
+    for name in os.listdir(directory):
+        fd = os.open(os.path.join(directory, name), os.O_RDONLY)
+        libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), 7)
+        os.close(fd)
 
 
 class Disk:
@@ -165,12 +177,15 @@ class PowerCluster(TortureCluster):
         self.disks[node.id].unmount()
         self.disks[node.id].mount()
 
-    def cut_power(self, nodes):
-        """All at one moment: nothing is acknowledged between two of them."""
+    def cut_power(self, nodes, torn=False):
+        """All at one moment: nothing is acknowledged between two of them. With
+        `torn`, the kernel had begun to write what was not synced yet."""
         for node in nodes:
             if node.is_running():
                 stop_between_calls(node)
         for node in nodes:
+            if torn:
+                write_back(node.wal_dir)
             self.disks[node.id].cut()
         for node in nodes:
             node.kill()

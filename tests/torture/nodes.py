@@ -142,6 +142,14 @@ class TortureCluster(Cluster):
                 pass
         return None
 
+    def n_said(self, text):
+        """Lines of all nodes in all their lives that contain it."""
+        n = 0
+        for node in self.nodes:
+            with open(node.log_path, errors="replace") as f:
+                n += sum(text in line for line in f)
+        return n
+
     def members(self):
         return [n for n in self.nodes if not n.removed]
 
