@@ -8,14 +8,16 @@
 #   make check-asan         the same under ASan and UBSan, in build/asan
 #   make check-integration  real processes, real sockets
 #   make check-interop      the same with nodes of etcd's raftexample among them
+#   make sim                whole clusters in virtual time: SEED=1 SEEDS=500
+#                           STEPS=20000 JOBS=; build/tests/sim has more
 #   make check-linear       the judge of histories against known verdicts
 #   make torture            real processes under faults, judged: SECS=60
 #                           KILLS=100 CUTS=20 DISKS=3 SEED=
 #   make check-coverage     how much of src/raft its tests execute (gcovr)
 #   make check-mutants      whether they notice each of tests/mutants;
 #                           MUTANTS=60 so many of them, SEED= which
-#   make check              test, lint, check-rules, -inventory, -asan, -integration,
-#                           -install
+#   make check              test, lint, sim, check-rules, -inventory, -asan,
+#                           -integration, -install
 #   make bench-core         the core's speed; BENCH_SECS=20
 #   make lint               layers, purity of the core, format, file sizes
 #   make fmt                format the sources in place
@@ -350,7 +352,7 @@ lint: $(BUILD)/libraft.a $(BUILD)/libkv.a
 	$(Q)scripts/check-format.sh
 	$(Q)scripts/check-sizes.sh
 
-check: test check-rules check-inventory lint check-asan check-integration \
+check: test sim check-rules check-inventory lint check-asan check-integration \
        check-install
 
 # Sources of ours: everything but what is generated under $(BUILD).
@@ -412,7 +414,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests test check check-linear torture bench-core check-rules check-inventory check-asan \
-        check-integration check-coverage check-mutants \
-        check-install coverage coverage-run lib lint fmt install install-bin \
-        install-lib uninstall clean check-interop
+.PHONY: all tests test check sim check-linear torture bench-core check-rules \
+        check-inventory check-asan check-integration check-coverage \
+        check-mutants check-interop check-install coverage coverage-run lib lint fmt install install-bin \
+        install-lib uninstall clean
