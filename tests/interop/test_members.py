@@ -82,13 +82,12 @@ class Members(unittest.TestCase):
             c.read_everywhere({"/k": "v"})
             self.assertTrue(all(n.is_running() for n in c.nodes))
 
-    def test_bad_requests_through_a_go_node_kill_it_alone(self):
+    def test_bad_requests_to_a_go_leader_kill_it_alone(self):
         """Deficiencies 9 and 10: it proposes them, and dies of them, at every
         start. For ours they are entries without effect."""
         for method, target, body in (("DELETE", "/9", None), ("POST", "/9", "nonsense")):
             with self.subTest(method), MixedCluster(("c", "go", "c")) as c:
-                c.wait_leader()
-                go = c[2]
+                go = c.move_leader(lambda n: n.kind == "go")
                 go.put_surely("/k", "v")
                 go.may_panic.append("")
                 self.assertEqual(go.http(method, target, body).status, 204)
@@ -102,3 +101,14 @@ class Members(unittest.TestCase):
                 go.swap()
                 go.start()
                 c.read_everywhere({"/k": "v", "/after-1": "x", "/after-3": "x"})
+
+    def test_leader_of_ours_refuses_a_bad_url_from_a_go_node(self):
+        """So that the Go nodes live (deficiency 9)."""
+        with MixedCluster(("c", "go", "c")) as c:
+            lead = c.move_leader(lambda n: n.kind == "c")
+            c.settle()
+            self.assertEqual(c[2].http("POST", "/9", "nonsense").status, 204)
+            wait_for(lambda: lead.said("proposal of member 2 refused"), "a warning")
+            c[2].put_surely("/k", "v")
+            c.read_everywhere({"/k": "v"})
+            self.assertTrue(all(n.is_running() for n in c.nodes))
