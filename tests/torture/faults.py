@@ -12,7 +12,7 @@ import time
 from cluster import Closed, wait_for
 
 MEMBERS_MAX = 5
-NODES_MAX = 24  # ids are not used twice
+NODES_MAX = 200  # ids are not used twice
 
 
 class Fault:

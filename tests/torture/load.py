@@ -17,6 +17,9 @@ KEY_SECONDS = 2.0
 KEYS_AT_ONCE = 4
 CLIENTS = 8
 
+# In thousands of bytes.
+SIZES = (0,) * 20 + (1, 8, 60)
+
 
 class Values:
     """What was ever written: names, bytes, and whether it was refused."""
@@ -27,14 +30,14 @@ class Values:
         self.refused = set()
         self.n = 0
 
-    def new(self, key, rng):
+    def new(self, key, rng, sizes):
         """A name and its bytes."""
         with self.lock:
             self.n += 1
             name = "v%d" % self.n
             lengths = self.by_length[key]
-            # Below 1,000 is this value's own part; some are large.
-            length = 16 + len(lengths) + 1000 * rng.choice((0,) * 20 + (1, 8, 60))
+            # Below 1,000 is this value's own part.
+            length = 16 + len(lengths) + 1000 * rng.choice(sizes)
             while length in lengths:
                 length += 1
             lengths[length] = name
@@ -150,9 +153,13 @@ class Load:
         for name in self.values.refused & self.clients[-1].names:
             self.odd("local GET saw %s, which was refused" % name)
 
-    def key(self, rng):
-        epoch = int((time.monotonic() - self.record.began) / KEY_SECONDS)
-        return "/t%d/%d" % (epoch, rng.randrange(KEYS_AT_ONCE))
+    def epoch(self):
+        return int((time.monotonic() - self.record.began) / KEY_SECONDS)
+
+    def key(self, epoch, number):
+        key = "/t%d/%d" % (epoch, number)
+        self.keys.add(key)
+        return key
 
     def odd(self, text):
         self.record.odd.append(text)
@@ -170,16 +177,25 @@ class Client(threading.Thread):
         self.load.record.events.append((is_local, "%d %s\n" % (self.number, text)))
 
     def run(self):
+        last = 0
         while not self.load.halt.is_set():
-            nodes = self.load.cluster.serving()
-            key = self.load.key(self.rng)
+            node = self.rng.choice(self.load.cluster.serving())
+            epoch = self.load.epoch()
             try:
-                self.step(self.rng.choice(nodes), key)
+                if epoch > last:
+                    self.shrink(node, epoch - 2)
+                    last = epoch
+                self.step(node, self.load.key(epoch, self.rng.randrange(KEYS_AT_ONCE)))
             except Gone:
                 time.sleep(0.005)
 
+    def shrink(self, node, epoch):
+        """Leave a small value in a key whose time is over, so that the nodes'
+        memory can be compared over hours; one client for each key."""
+        if epoch >= 0 and self.number < KEYS_AT_ONCE:
+            self.put(node, self.load.key(epoch, self.number), sizes=(0,))
+
     def step(self, node, key):
-        self.load.keys.add(key)
         what = self.rng.randrange(10)
         if what < 4:
             self.put(node, key)
@@ -205,8 +221,8 @@ class Client(threading.Thread):
         with self.load.values.lock:
             self.load.record.answers[status] += 1
 
-    def put(self, node, key, headers=None):
-        name, body = self.load.values.new(key, self.rng)
+    def put(self, node, key, headers=None, sizes=SIZES):
+        name, body = self.load.values.new(key, self.rng, sizes)
         # What is not recorded was not sent: the event comes first, and is
         # taken back by "fail" if there was no connection.
         self.event("invoke put %s %s" % (key, name))

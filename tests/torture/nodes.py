@@ -113,7 +113,7 @@ class TortureCluster(Cluster):
 
     def new_node(self, node_id):
         node = TortureNode(self, node_id)
-        for other in self.nodes:
+        for other in self.members():
             for a, b in ((node, other), (other, node)):
                 port = free_port()
                 self.relay.tell("link", a.id, b.id, port, b.peer_port)
