@@ -595,3 +595,15 @@ void network_transfer(struct network *nt, uint64_t to, uint64_t transferee)
 {
     network_send(nt, MSG(TRANSFER_LEADER, transferee, to));
 }
+
+struct node *settled_leader(void)
+{
+    struct node *n = NODE(.voters = IDS(1, 2, 3));
+
+    node_become_leader(n);
+    drop_messages(&n->r);
+    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 1));
+    node_step(n, MSG(APP_RESP, 3, 1, .term = 1, .index = 1));
+    drop_messages(&n->r);
+    return n;
+}

@@ -27,6 +27,7 @@
 extern struct fatal_trap raft_trap;
 
 /* Lists written in place; they live as long as the enclosing block. */
+#define NO_IDS ((struct id_list){NULL, 0})
 #define IDS(...)                                                               \
     ((struct id_list){(uint64_t[]){__VA_ARGS__},                               \
                       sizeof((uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t)})
@@ -79,6 +80,9 @@ struct raft_config spec_config(const struct node_spec *spec,
 
 /* Roles by the shortest way, with the leader's first commit left open. */
 void node_become_leader(struct node *n);
+
+/* A leader of {1, 2, 3} at term 1 whose first entry all hold and replicate. */
+struct node *settled_leader(void);
 
 /* --- messages --- */
 

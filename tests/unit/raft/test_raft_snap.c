@@ -7,8 +7,6 @@
 
 #include "tests/lib/raft_fixture.h"
 
-#define NO_IDS ((struct id_list){NULL, 0})
-
 /* Restore, with the storage's part done: raft_restore alone leaves the snapshot
  * unstable. */
 static bool restore(struct node *n, struct raft_snapshot *s)

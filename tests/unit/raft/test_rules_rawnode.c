@@ -520,5 +520,5 @@ int main(void)
         cmocka_unit_test(test_quiet_ticks_do_nothing_by_themselves),
     };
 
-    return cmocka_run_group_tests_name("rawnode_more", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("rules_rawnode", tests, NULL, NULL);
 }

@@ -6,19 +6,6 @@
 
 #include "tests/lib/raft_fixture.h"
 
-/* A leader of {1, 2, 3} at term 1 whose first entry all hold and replicate. */
-static struct node *settled_leader(void)
-{
-    struct node *n = NODE(.voters = IDS(1, 2, 3));
-
-    node_become_leader(n);
-    drop_messages(&n->r);
-    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 1));
-    node_step(n, MSG(APP_RESP, 3, 1, .term = 1, .index = 1));
-    drop_messages(&n->r);
-    return n;
-}
-
 /* --- terms [raft-core 7.2] --- */
 
 /* Of a higher term: who leads it is followed, everybody else's term is taken
@@ -609,5 +596,5 @@ int main(void)
         cmocka_unit_test(test_ids_are_hex_in_log_lines),
     };
 
-    return cmocka_run_group_tests_name("raft_more_safety", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("rules_safety", tests, NULL, NULL);
 }

@@ -7,21 +7,6 @@
 
 #include "tests/lib/raft_fixture.h"
 
-#define NO_IDS ((struct id_list){NULL, 0})
-
-/* A leader of {1, 2, 3} at term 1 whose first entry all hold and replicate. */
-static struct node *settled_leader(void)
-{
-    struct node *n = NODE(.voters = IDS(1, 2, 3));
-
-    node_become_leader(n);
-    drop_messages(&n->r);
-    node_step(n, MSG(APP_RESP, 2, 1, .term = 1, .index = 1));
-    node_step(n, MSG(APP_RESP, 3, 1, .term = 1, .index = 1));
-    drop_messages(&n->r);
-    return n;
-}
-
 /* --- proposals and answers --- */
 
 /* PR-8: the leader need not be the first to have an entry. */
@@ -688,5 +673,5 @@ int main(void)
         cmocka_unit_test(test_learners_do_not_confirm_reads),
     };
 
-    return cmocka_run_group_tests_name("raft_more_leader", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("rules_leader", tests, NULL, NULL);
 }

@@ -6,8 +6,6 @@
 
 #include "tests/lib/raft_fixture.h"
 
-#define NO_IDS ((struct id_list){NULL, 0})
-
 /* The only message that waits or is ready to leave; the caller releases it. */
 static struct raft_message take_only(struct message_queue *q)
 {
@@ -742,5 +740,5 @@ int main(void)
         cmocka_unit_test(test_signs_of_life),
     };
 
-    return cmocka_run_group_tests_name("raft_more_roles", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("rules_roles", tests, NULL, NULL);
 }
