@@ -10,6 +10,8 @@
 #   make check-interop      the same with nodes of etcd's raftexample among them
 #   make sim                whole clusters in virtual time: SEED=1 SEEDS=500
 #                           STEPS=20000 JOBS=; build/tests/sim has more
+#   make bugs               planted bugs, each of which must be found: JOBS=2
+#                           BUGS="B1 B9" these; tests/bugs/README.md
 #   make check-linear       the judge of histories against known verdicts
 #   make torture            real processes under faults, judged: SECS=60
 #                           KILLS=100 CUTS=20 DISKS=3 SEED=
@@ -321,6 +323,10 @@ $(SIM): $(SIM_OBJS) $(BUILD)/libtest.a $(BUILD)/libserver.a $(patsubst %,$(BUILD
 sim: $(SIM)
 	$(Q)$(SIM) --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS) --jobs $(JOBS)
 
+# Every mistake of tests/bugs, put back into a copy, is seen by its layer.
+bugs:
+	$(Q)scripts/bugs --build $(BUILD) --jobs $(JOBS) $(BUGS)
+
 check-asan:
 	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
 	    CPPFLAGS="$(CPPFLAGS) -DRAFT_CHECK" CFLAGS="-O1 -g" all test
@@ -414,7 +420,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests test check sim check-linear torture bench-core check-rules \
+.PHONY: all tests test check sim bugs check-linear torture bench-core check-rules \
         check-inventory check-asan check-integration check-coverage \
         check-mutants check-interop check-install coverage coverage-run lib lint fmt install install-bin \
         install-lib uninstall clean

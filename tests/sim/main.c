@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,14 +87,16 @@ static void run_one(struct job *j, bool trace, struct totals *t)
     sim_release(&j->sim);
 }
 
-static void run_seeds(const struct args *a, uint64_t job, int out)
+/* `seed` tells the other process which one is running. */
+static void run_seeds(const struct args *a, uint64_t job, int out,
+                      uint64_t *seed)
 {
     struct totals t = {0};
     struct job *j = xcalloc(1, sizeof(*j));
 
     for (uint64_t i = job; i < a->seeds; i += a->jobs) {
         memset(&j->sim, 0, sizeof(j->sim));
-        j->seed = a->seed + i;
+        *seed = j->seed = a->seed + i;
         j->steps = a->steps;
         choices_seed(&j->sim.choices, j->seed);
         run_one(j, a->trace, &t);
@@ -125,36 +128,73 @@ static double seconds(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
+/* A process, and the seed that it is at; in memory that all share. */
+struct worker {
+    pid_t pid;
+    uint64_t seed;
+};
+
+static struct worker *start_workers(const struct args *a, int out)
+{
+    size_t size = a->jobs * sizeof(struct worker);
+    struct worker *workers = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (workers == MAP_FAILED) {
+        exit(2);
+    }
+    (void)fflush(stdout);
+    for (uint64_t job = 0; job < a->jobs; job++) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            run_seeds(a, job, out, &workers[job].seed);
+            exit(0); /* so that a leak checker reads its turn */
+        }
+        workers[job].pid = pid;
+    }
+    return workers;
+}
+
+/* The number of processes that did not end well. */
+static size_t wait_for(const struct worker *workers, size_t n)
+{
+    size_t n_failed = 0;
+    int status;
+
+    for (size_t i = 0; i < n; i++) {
+        if (waitpid(workers[i].pid, &status, 0) < 0) {
+            n_failed++;
+            continue;
+        }
+        if (WIFSIGNALED(status)) {
+            printf("seed %" PRIu64 ": ended by signal %d\n", workers[i].seed,
+                   WTERMSIG(status));
+        }
+        n_failed += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    }
+    return n_failed;
+}
+
 static int run_all(const struct args *a)
 {
     struct totals sum = {0};
     double begun = seconds();
     double took;
+    struct worker *workers;
     int pipes[2];
-    size_t n_failed = 0;
+    size_t n_failed;
 
     if (pipe(pipes) != 0) {
         return 2;
     }
-    (void)fflush(stdout);
-    for (uint64_t job = 0; job < a->jobs; job++) {
-        if (fork() == 0) {
-            run_seeds(a, job, pipes[1]);
-            exit(0); /* so that a leak checker reads its turn */
-        }
-    }
+    workers = start_workers(a, pipes[1]);
     (void)close(pipes[1]);
     for (struct totals t; read(pipes[0], &t, sizeof(t)) == sizeof(t);) {
         add(&sum, &t);
     }
-    for (int status; wait(&status) > 0;) {
-        if (WIFSIGNALED(status)) {
-            printf("a job was ended by signal %d; its seeds are %" PRIu64
-                   " + n * %" PRIu64 "\n",
-                   WTERMSIG(status), a->seed, a->jobs);
-        }
-        n_failed += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
-    }
+    n_failed = wait_for(workers, a->jobs);
+    (void)munmap(workers, a->jobs * sizeof(*workers));
     took = seconds() - begun;
     printf("%" PRIu64 " seeds, %" PRIu64 " steps, %.0f steps/s, %.0f x real "
            "time; %" PRIu64 " writes and %" PRIu64 " reads answered, %" PRIu64
