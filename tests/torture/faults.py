@@ -225,7 +225,7 @@ class BadDisk(Fault):
     def end(self):
         node = self.victim
         failed = node.control["n_failed"]
-        if failed and node.said("snapshot"):
+        if failed and node.said("not saved"):
             # One of its own may fail without harm [reliability 3.2].
             time.sleep(0.2)
         elif failed:
