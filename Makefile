@@ -12,6 +12,7 @@
 #                           STEPS=20000 JOBS=; build/tests/sim has more
 #   make bugs               planted bugs, each of which must be found: JOBS=2
 #                           BUGS="B1 B9" these; tests/bugs/README.md
+#   make check-http         hostile HTTP at both ports of real processes
 #   make check-linear       the judge of histories against known verdicts
 #   make torture            real processes under faults, judged: SECS=60
 #                           KILLS=100 CUTS=20 DISKS=3 SEED=
@@ -249,7 +250,18 @@ SCRIPTS        := tests/datadriven/testdata
 PUBLIC_SCRIPTS := $(wildcard $(addprefix $(SHARED)/testdata/,quorum/*.txt \
                     confchange/*.txt interaction/*.txt))
 
-tests: $(TESTS) $(DATADRIVEN) $(LINEAR)
+# The table of hostile HTTP, sent to a running daemon.
+CHECK_HTTP := $(BUILD)/tests/check_http
+$(BUILD)/obj/http/main.o: tests/http/main.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(CFLAGS) -MMD -MP \
+	    -c -o $@ $<
+$(CHECK_HTTP): $(BUILD)/obj/http/main.o $(BUILD)/libtest.a $(BUILD)/libbase.a
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $^
+
+tests: $(TESTS) $(DATADRIVEN) $(LINEAR) $(CHECK_HTTP)
 
 # What each test program said of each of its tests.
 RESULTS := $(BUILD)/test-results
@@ -269,6 +281,11 @@ check-rules check-inventory: $(RESULTS) $(DATADRIVEN)
 
 # The judge against histories whose verdicts are known: ours, and porcupine's
 # where they lie beside the project.
+# All that clients and peers may send: the rows of reliability 11.
+check-http: all tests
+	$(Q)tests/integration/run $(BUILD)/raftexample \
+	    test_http_table test_errors test_hostile
+
 check-linear: $(LINEAR)
 	$(Q)scripts/check-linear $(LINEAR) tests/linear/histories \
 	    $(SHARED)/testdata/histories
@@ -420,7 +437,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests test check sim bugs check-linear torture bench-core check-rules \
+.PHONY: all tests test check check-http sim bugs check-linear torture bench-core check-rules \
         check-inventory check-asan check-integration check-coverage \
         check-mutants check-interop check-install coverage coverage-run lib lint fmt install install-bin \
         install-lib uninstall clean
