@@ -14,6 +14,9 @@
 #                           BUGS="B1 B9" these; tests/bugs/README.md
 #   make check-http         hostile HTTP at both ports of real processes
 #   make check-linear       the judge of histories against known verdicts
+#   make fuzz               libFuzzer on TARGET= (all of tests/fuzz) for SECS=60
+#   make fuzz-replay        the committed corpora, with any compiler
+#   make check-fuzz         both, SECS=5 for each target
 #   make torture            real processes under faults, judged: SECS=60
 #                           KILLS=100 CUTS=20 DISKS=3 SEED=
 #   make check-coverage     how much of src/raft its tests execute (gcovr)
@@ -344,6 +347,49 @@ sim: $(SIM)
 bugs:
 	$(Q)scripts/bugs --build $(BUILD) --jobs $(JOBS) $(BUGS)
 
+# Fuzzing. A target is tests/fuzz/NAME.c; replay.c runs it on files, libFuzzer
+# on what it makes up. Those that speak HTTP have a libuv without sockets.
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+FUZZ_LIB     := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fuzz/lib/*.c))
+FUZZ_REPLAY  := $(BUILD)/tests/fuzz/lib/replay.o
+FUZZ_WITH    := $(FUZZ_TARGETS:%=$(BUILD)/replay/%) $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
+CLANG        ?= clang
+$(FUZZ_LIB): LAYER_CFLAGS := $(UV_CFLAGS)
+$(FUZZ_WITH): tests/fuzz/lib/fuzz.h
+$(BUILD)/replay/step $(BUILD)/fuzz/step: $(filter-out %/main.o,$(SIM_OBJS))
+$(FUZZ_WITH): $(filter-out $(FUZZ_REPLAY),$(FUZZ_LIB)) $(BUILD)/libtest.a $(ARCHIVES)
+
+define fuzz_link
+@mkdir -p $(@D)
+@echo "  FUZZ    $@"
+$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(UV_CFLAGS) $(LLHTTP_CFLAGS) \
+    $(PBC_CFLAGS) $(CFLAGS) -MMD -MP -MF $@.d $(LDFLAGS) $(RX_LDFLAGS) $(1) \
+    -o $@ $(filter %.c %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+    $(LLHTTP_LIBS) $(PBC_LIBS)
+endef
+$(BUILD)/replay/%: tests/fuzz/%.c $(FUZZ_REPLAY)
+	$(call fuzz_link)
+$(BUILD)/fuzz/%: tests/fuzz/%.c
+	$(call fuzz_link,-fsanitize=fuzzer)
+
+fuzz-replay: $(patsubst %,$(BUILD)/replay/%,$(or $(TARGET),$(FUZZ_TARGETS)))
+	$(Q)tests/fuzz/run --replay $(BUILD)/replay $(or $(TARGET),$(FUZZ_TARGETS))
+
+# The instrumented build is one of its own.
+fuzz:
+	$(Q)$(MAKE) BUILD=$(BUILD)/clang-fuzz CC="$(CLANG)" SANITIZE=address,undefined \
+	    CFLAGS="-O1 -g -fsanitize=fuzzer-no-link" fuzz-run
+
+# make would build what it is asked for before it could be skipped.
+fuzz-run:
+	$(Q)CC="$(CC)" tests/fuzz/run --can-fuzz || exit 0; \
+	$(MAKE) $(patsubst %,$(BUILD)/fuzz/%,$(or $(TARGET),$(FUZZ_TARGETS))) && \
+	tests/fuzz/run --fuzz $(BUILD)/fuzz --secs $(or $(SECS),60) \
+	    $(or $(TARGET),$(FUZZ_TARGETS))
+
+check-fuzz: fuzz-replay
+	$(Q)$(MAKE) fuzz SECS=$(or $(SECS),5)
+
 check-asan:
 	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
 	    CPPFLAGS="$(CPPFLAGS) -DRAFT_CHECK" CFLAGS="-O1 -g" all test
@@ -437,7 +483,8 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests test check check-http sim bugs check-linear torture bench-core check-rules \
+.PHONY: all tests test check check-http sim bugs check-linear fuzz fuzz-run \
+        fuzz-replay check-fuzz torture bench-core check-rules \
         check-inventory check-asan check-integration check-coverage \
         check-mutants check-interop check-install coverage coverage-run lib lint fmt install install-bin \
         install-lib uninstall clean
