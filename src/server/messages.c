@@ -233,7 +233,7 @@ void messages_maybe_leave(struct raftnode *rn)
 void messages_begin_leaving(struct raftnode *rn)
 {
     if (rn->leave_at == 0) {
-        rn->leave_at = rn->now + LEAVE_TIMEOUTS * rn->read_retry_ticks;
+        rn->leave_at = rn->now + LEAVE_TIMEOUTS * rn->election_ticks;
         log_info(rn->lg,
                  "this node is no longer a member; it stays until a majority "
                  "of the others has learned that");

@@ -74,7 +74,7 @@ static struct raftnode *alloc_node(const struct raftnode_config *cfg)
     rn->snapshot_count = cfg->snapshot_count;
     rn->catchup_entries = cfg->snapshot_catchup_entries;
     rn->timeout_ticks = cfg->request_timeout_ticks;
-    rn->read_retry_ticks = (uint64_t)cfg->election_ticks;
+    rn->election_ticks = (uint64_t)cfg->election_ticks;
     rn->next_request = cfg->id_base & REQUEST_COUNTER_MAX;
     rn->store = kvstore_new(cfg->seed);
     copy_cluster(rn, cfg);
@@ -219,8 +219,8 @@ void raftnode_tick(struct raftnode *rn)
     if (rn->applied >= hard.commit) {
         rn->stuck_since = rn->now;
     }
-    if (rn->now > rn->read_retry_ticks) {
-        reads_restart(&rn->reads, rn->now - rn->read_retry_ticks);
+    if (rn->now > rn->election_ticks) {
+        reads_restart(&rn->reads, rn->now - rn->election_ticks);
     }
     requests_expire(rn);
     messages_maybe_leave(rn);
@@ -558,7 +558,7 @@ bool raftnode_healthy(const struct raftnode *rn, const char **why)
         *why = "no leader is known";
         return false;
     }
-    if (rn->now - rn->stuck_since > 2 * rn->read_retry_ticks) {
+    if (rn->now - rn->stuck_since > 2 * rn->election_ticks) {
         *why = "the applied index does not move with the commit index";
         return false;
     }

@@ -60,9 +60,9 @@ struct raftnode {
     struct list parked; /* membership changes of others, one at a time */
     size_t n_parked;
     uint64_t timeout_ticks;
-    uint64_t read_retry_ticks;
-    uint64_t next_request; /* low 48 bits of the next request id */
-    uint64_t now;          /* ticks since the start */
+    uint64_t election_ticks; /* also when a read is asked for again */
+    uint64_t next_request;   /* low 48 bits of the next request id */
+    uint64_t now;            /* ticks since the start */
 
     enum raftnode_phase phase;
     bool busy;     /* inside raftnode_process */
