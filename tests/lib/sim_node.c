@@ -124,6 +124,9 @@ static void on_line(void *ctx, enum log_level level, const char *line)
 {
     struct sim_node *n = ctx;
 
+    if (level == LOG_FATAL) {
+        (void)fprintf(stderr, "fatal: %s\n", line);
+    }
     if (level >= LOG_WARN) {
         (void)snprintf(n->last_error, sizeof(n->last_error), "%s", line);
     }

@@ -12,6 +12,10 @@
 #include "src/kv/command.h"
 #include "src/raft/raft_internal.h"
 #include "src/server/raftnode_internal.h"
+#include "tests/sim/state.h"
+
+/* A node's whole map is compared with the model's once in so many looks. */
+#define LOOKS_PER_MAP 128
 
 /* What the entry at one index was, in one of the terms that had one there. */
 struct version {
@@ -19,6 +23,8 @@ struct version {
     uint64_t prev_term; /* of the entry before it */
     uint64_t request_id;
     uint32_t hash; /* of type and data */
+    bool is_put;
+    struct state_pair put;
 };
 
 struct position {
@@ -26,8 +32,11 @@ struct position {
     size_t n_versions;
     uint64_t committed;     /* the term that was; 0: none yet */
     uint64_t committed_in;  /* the term of the leader that did it */
+    uint64_t state;         /* of the map, once all up to here is applied */
     uint32_t snapshot_hash; /* of a snapshot as of here */
+    uint32_t members_hash;  /* who is a member then, and where */
     bool has_snapshot;
+    bool has_members;
 };
 
 /* Terms by index. Below `first` only the last term is known. */
@@ -61,9 +70,18 @@ struct node_model {
     uint64_t commit;
     uint64_t applied;
     uint64_t led_term; /* of the last write as a leader */
+    uint64_t looks;
+    /* As a leader, if it is one now: its term, and what it knows of the others
+     * (I9, I12). */
+    uint64_t leads_term;
+    uint64_t match[SIM_NODES_MAX + 1];
+    uint64_t change_at; /* its last change of members */
     /* Over all lives: the last vote that was given away. */
     uint64_t vote_term;
     uint64_t vote;
+    /* The term it last asked for votes in, and by what log. */
+    uint64_t campaign_term;
+    struct entry_id campaign_log;
 };
 
 /* A PUT, by its request id. */
@@ -84,6 +102,7 @@ struct checker {
     uint64_t *leaders;  /* by term; 0: none seen */
     size_t n_leaders;
     struct map puts;
+    struct state state; /* as of `committed` */
 };
 
 static struct bytes put_key(const void *item)
@@ -100,6 +119,7 @@ struct checker *checker_new(checker_violation_cb *on_violation, void *ctx)
     k->on_violation = on_violation;
     k->ctx = ctx;
     map_init(&k->puts, put_key, 0);
+    state_init(&k->state);
     for (size_t i = 0; i < ARRAY_LEN(k->nodes); i++) {
         k->nodes[i].log.first = 1;
     }
@@ -118,6 +138,7 @@ void checker_free(struct checker *k)
         xfree(p);
     }
     map_release(&k->puts);
+    state_release(&k->state);
     for (size_t i = 0; i < k->n_positions; i++) {
         xfree(k->positions[i].versions);
     }
@@ -252,7 +273,12 @@ static void see_entry(struct checker *k, const struct sim_node *n,
             checker_fail(k, "I16", "node %d: entry %" PRIu64 " is no command",
                          (int)n->id, e->index);
         }
-        *v = (struct version){e->term, prev_term, cmd.id, hash};
+        *v = (struct version){e->term,
+                              prev_term,
+                              cmd.id,
+                              hash,
+                              e->type == RAFT_ENTRY_NORMAL && e->len > 0,
+                              state_pair(cmd.key, cmd.value)};
         if (cmd.id != 0) {
             put_of(k, cmd.id)->is_logged = true;
         }
@@ -298,21 +324,52 @@ static void see_snapshot(struct checker *k, const struct sim_node *n,
 {
     struct position *at = position_at(k, s->index);
     uint32_t hash = crc32c(0, s->data, s->len);
+    uint64_t state;
 
-    if (at->has_snapshot && at->snapshot_hash != hash) {
-        checker_fail(k, "I23",
-                     "node %d: snapshot at %" PRIu64
-                     " differs from another node's",
-                     (int)n->id, s->index);
-    }
-    at->has_snapshot = true;
-    at->snapshot_hash = hash;
     if (s->index > k->committed || at->committed != s->term) {
         checker_fail(k, "I5",
                      "node %d: snapshot at %" PRIu64 " of term %" PRIu64
                      " is not of what was committed",
                      (int)n->id, s->index, s->term);
     }
+    if (at->has_snapshot) {
+        if (at->snapshot_hash != hash) {
+            checker_fail(k, "I23",
+                         "node %d: snapshot at %" PRIu64
+                         " differs from another node's",
+                         (int)n->id, s->index);
+        }
+        return;
+    }
+    at->has_snapshot = true;
+    at->snapshot_hash = hash;
+    if (!state_of_image((struct bytes){s->data, s->len}, &state) ||
+        state != at->state) {
+        checker_fail(k, "I23",
+                     "node %d: snapshot at %" PRIu64
+                     " is not what the log says up to there",
+                     (int)n->id, s->index);
+    }
+}
+
+/* A leader makes no change of members before the last one is applied (I13). */
+static void see_change(struct checker *k, const struct sim_node *n,
+                       const struct raft_entry *e)
+{
+    struct node_model *m = &k->nodes[n->id];
+    const struct raft *r = raft_of(n);
+
+    if (r->role != RAFT_LEADER || e->term != r->term ||
+        e->type == RAFT_ENTRY_NORMAL) {
+        return;
+    }
+    if (m->change_at > n->node->applied) {
+        checker_fail(k, "I13",
+                     "leader %d changes the members at %" PRIu64
+                     ", its change at %" PRIu64 " is not applied",
+                     (int)n->id, e->index, m->change_at);
+    }
+    m->change_at = e->index;
 }
 
 void checker_submit(struct checker *k, const struct sim_node *n,
@@ -348,6 +405,7 @@ void checker_submit(struct checker *k, const struct sim_node *n,
                : log_term(&m->log, m->pending.first - 1);
     for (size_t i = 0; i < w->n_entries; i++) {
         see_entry(k, n, w->entries[i], prev);
+        see_change(k, n, w->entries[i]);
         prev = w->entries[i]->term;
     }
 }
@@ -368,6 +426,23 @@ static void append_durable(struct checker *k, const struct sim_node *n,
     log_set(&m->log, index, term);
 }
 
+/* A disk that loses [from, ...) has nothing there that is committed (I6): once
+ * on the disks of a majority, it stays there. */
+static void check_drop(struct checker *k, const struct sim_node *n,
+                       uint64_t from)
+{
+    const struct term_log *l = &k->nodes[n->id].log;
+    uint64_t last = min_u64(log_last(l), k->committed);
+
+    for (uint64_t i = max_u64(from, l->first); i <= last; i++) {
+        if (log_term(l, i) == position_at(k, i)->committed) {
+            checker_fail(k, "I6",
+                         "node %d: committed entry %" PRIu64 " is cut off",
+                         (int)n->id, i);
+        }
+    }
+}
+
 void checker_written(struct checker *k, const struct sim_node *n, int rc)
 {
     struct node_model *m = &k->nodes[n->id];
@@ -379,7 +454,11 @@ void checker_written(struct checker *k, const struct sim_node *n, int rc)
     }
     p->is_open = false;
     if (p->has_snapshot && !p->is_own) {
+        check_drop(k, n, p->snapshot.index + 1);
         log_restart(&m->log, p->snapshot);
+    }
+    if (p->n > 0) {
+        check_drop(k, n, p->first + p->n);
     }
     for (size_t i = 0; i < p->n; i++) {
         append_durable(k, n, p->first + i, p->terms[i]);
@@ -492,9 +571,38 @@ void checker_recovered(struct checker *k, const struct sim_node *n,
     m->commit = 0;
     m->applied = 0;
     m->led_term = 0;
+    m->leads_term = 0;
+    m->change_at = 0;
+    m->looks = 0; /* the whole map is compared soon */
 }
 
 /* --- messages --- */
+
+static bool is_newer(struct entry_id a, struct entry_id b)
+{
+    return a.term > b.term || (a.term == b.term && a.index > b.index);
+}
+
+/* A vote goes to a log that is as up to date as the voter's (I10). Entries of
+ * the term itself may have come in since it was decided. */
+static void check_vote(struct checker *k, const struct sim_node *n,
+                       const struct raft_message *msg)
+{
+    const struct node_model *m = &k->nodes[n->id];
+    const struct node_model *to = &k->nodes[msg->to];
+    struct entry_id last = {log_term(&m->log, log_last(&m->log)),
+                            log_last(&m->log)};
+
+    if (to->campaign_term == msg->term && last.term < msg->term &&
+        is_newer(last, to->campaign_log)) {
+        checker_fail(k, "I10",
+                     "node %d votes for %d, whose log ends at %" PRIu64
+                     " of term %" PRIu64 ", its own at %" PRIu64
+                     " of term %" PRIu64,
+                     (int)n->id, (int)msg->to, to->campaign_log.index,
+                     to->campaign_log.term, last.index, last.term);
+    }
+}
 
 /* A promise to somebody rests on the disk (I8, I12, I17). */
 void checker_send(struct checker *k, const struct sim_node *n,
@@ -511,11 +619,14 @@ void checker_send(struct checker *k, const struct sim_node *n,
                          " before its own is on disk",
                          (int)n->id, msg->term);
         }
+        m->campaign_term = msg->term;
+        m->campaign_log = (struct entry_id){msg->log_term, msg->index};
         break;
     case RAFT_MSG_VOTE_RESP:
         if (msg->reject) {
             break;
         }
+        check_vote(k, n, msg);
         if (m->hs.term < msg->term ||
             (m->hs.term == msg->term && m->hs.vote != msg->to)) {
             checker_fail(k, "I17",
@@ -549,12 +660,14 @@ void checker_send(struct checker *k, const struct sim_node *n,
 
 /* --- answers --- */
 
+static void look(struct checker *k, const struct sim_node *n);
+
 void checker_acknowledged(struct checker *k, const struct sim_node *n,
                           uint64_t request_id)
 {
     struct put *p = put_of(k, request_id);
 
-    checker_look(k, n);
+    look(k, n);
     /* The answer comes from inside applying the entry. */
     if (p->committed_at == 0 || p->committed_at > n->node->applied + 1) {
         checker_fail(k, "I20",
@@ -604,6 +717,10 @@ static void commit_one(struct checker *k, const struct sim_node *n,
     at->committed = term;
     at->committed_in = raft_of(n)->term;
     k->committed = index;
+    if (v != NULL && v->is_put) {
+        state_set(&k->state, v->put);
+    }
+    at->state = k->state.sum;
     if (v == NULL) {
         /* The founding entries are made by everyone, and written later. */
         if (term > 1) {
@@ -642,7 +759,16 @@ static void look_at_commit(struct checker *k, const struct sim_node *n,
     const struct raft_log *log = &raft_of(n)->log;
     uint64_t commit = log->committed;
     uint64_t from = m->commit + 1;
+    uint64_t of_term = 0;
 
+    /* A leader commits by counting, entries of its own term (I9). */
+    if (m->leads_term == raft_of(n)->term &&
+        raft_log_term(log, commit, &of_term) == 0 && of_term != m->leads_term) {
+        checker_fail(k, "I9",
+                     "leader %d of term %" PRIu64 " commits entry %" PRIu64
+                     " of term %" PRIu64 " by counting",
+                     (int)n->id, m->leads_term, commit, of_term);
+    }
     if (from < raft_log_first_index(log)) {
         from = raft_log_first_index(log) - 1; /* of a snapshot */
     }
@@ -700,7 +826,90 @@ static void look_at_leader(struct checker *k, const struct sim_node *n)
     }
 }
 
-void checker_look(struct checker *k, const struct sim_node *n)
+/* What a leader believes of the others is on their disks, and never falls in
+ * its term (I12). */
+static void look_at_progress(struct checker *k, const struct sim_node *n)
+{
+    struct node_model *m = &k->nodes[n->id];
+    const struct raft *r = raft_of(n);
+
+    if (m->leads_term != r->term) {
+        memset(m->match, 0, sizeof(m->match));
+        m->leads_term = r->term;
+        m->change_at = 0;
+    }
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        const struct progress *pr = tracker_progress(&r->trk, id);
+
+        if (pr == NULL) {
+            m->match[id] = 0;
+            continue;
+        }
+        if (pr->match < m->match[id] || pr->match >= pr->next ||
+            pr->match > log_last(&k->nodes[id].log)) {
+            checker_fail(k, "I12",
+                         "leader %d: node %d has %" PRIu64 ", it had %" PRIu64
+                         ", its disk has %" PRIu64,
+                         (int)n->id, (int)id, pr->match, m->match[id],
+                         log_last(&k->nodes[id].log));
+        }
+        m->match[id] = pr->match;
+    }
+}
+
+static uint32_t hash_ids(uint32_t hash, const struct id_list *ids)
+{
+    hash = crc32c(hash, (const uint8_t *)&ids->n, sizeof(ids->n));
+    return crc32c(hash, (const uint8_t *)ids->ids, ids->n * sizeof(*ids->ids));
+}
+
+/* Who is a member, and where, is the same on every node that has applied as
+ * much, by whichever way (I24); and raft counts those, unless it has taken a
+ * snapshot in that the node has not. */
+static void look_at_members(struct checker *k, const struct sim_node *n)
+{
+    struct position *at = position_at(k, n->node->applied);
+    const struct conf_state *cs = &n->node->conf_state;
+    const struct raft *r = raft_of(n);
+    uint32_t hash = hash_ids(hash_ids(0, &cs->voters), &cs->learners);
+
+    if (!raft_log_has_next_or_in_progress_snapshot(&r->log) &&
+        hash_ids(0, &cs->voters) !=
+            hash_ids(0, &r->trk.config.voters.incoming)) {
+        checker_fail(k, "I24",
+                     "node %d counts others than the members as of %" PRIu64,
+                     (int)n->id, n->node->applied);
+    }
+    for (size_t i = 0; i < kvstore_n_members(n->node->store); i++) {
+        struct kv_member km = kvstore_member(n->node->store, i);
+        const char *url = km.url == NULL ? "" : km.url;
+
+        hash = crc32c(hash, (const uint8_t *)&km.id, sizeof(km.id));
+        hash = crc32c(hash, (const uint8_t *)url, strlen(url));
+    }
+    if (at->has_members && at->members_hash != hash) {
+        checker_fail(k, "I24",
+                     "node %d: the members as of %" PRIu64
+                     " are not those of another node",
+                     (int)n->id, n->node->applied);
+    }
+    at->has_members = true;
+    at->members_hash = hash;
+}
+
+/* The map is what the log says up to the last entry applied (I5). */
+static void look_at_map(struct checker *k, const struct sim_node *n)
+{
+    uint64_t applied = n->node->applied;
+
+    if (state_of_store(n->node->store) != position_at(k, applied)->state) {
+        checker_fail(k, "I5",
+                     "node %d: the map is not what the log says up to %" PRIu64,
+                     (int)n->id, applied);
+    }
+}
+
+static void look(struct checker *k, const struct sim_node *n)
 {
     struct node_model *m = &k->nodes[n->id];
     const struct raft *r = raft_of(n);
@@ -724,11 +933,42 @@ void checker_look(struct checker *k, const struct sim_node *n)
     }
     m->term = r->term;
     m->applied = n->node->applied;
+    if (r->role != RAFT_LEADER) {
+        m->leads_term = 0;
+    }
     if (r->log.committed > m->commit) {
         look_at_commit(k, n, m);
     }
     if (r->role == RAFT_LEADER) {
         look_at_leader(k, n);
+        look_at_progress(k, n);
+    }
+}
+
+void checker_look(struct checker *k, const struct sim_node *n)
+{
+    struct node_model *m = &k->nodes[n->id];
+    uint64_t applied = m->applied;
+
+    look(k, n);
+    /* The founding entries are in force before they are applied. */
+    if (m->applied == applied || m->applied <= SIM_NODES_MAX) {
+        return;
+    }
+    look_at_members(k, n);
+    if (m->looks++ % LOOKS_PER_MAP == 0) {
+        look_at_map(k, n);
+    }
+}
+
+void checker_read(struct checker *k, const struct sim_node *n,
+                  uint64_t committed)
+{
+    if (n->node->applied < committed) {
+        checker_fail(k, "I21",
+                     "node %d answers a read as of %" PRIu64
+                     ", when it came %" PRIu64 " was committed",
+                     (int)n->id, n->node->applied, committed);
     }
 }
 

@@ -47,6 +47,12 @@ void checker_acknowledged(struct checker *k, const struct sim_node *n,
                           uint64_t request_id);
 void checker_refused(struct checker *k, uint64_t request_id);
 
+/* A client of `n` got the answer to a read that came in when checker_committed
+ * was `committed`. What had been committed by then is in what it reads (I21):
+ * an old leader that does not know of it is found out by its round. */
+void checker_read(struct checker *k, const struct sim_node *n,
+                  uint64_t committed);
+
 /* --- what can be seen --- */
 
 /* The node did something. */

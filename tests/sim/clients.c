@@ -20,36 +20,38 @@ struct client {
     struct request req;
     uint32_t number;
     uint32_t node; /* of the request under way; 0: there is none */
-    bool is_local;
     bool is_async;
     bool is_done; /* a PUT was acknowledged */
     size_t op;    /* in the history */
     char key[32];
     uint64_t key_number;
     uint64_t value;
+    uint64_t committed; /* when a read began */
 };
 
-/* Of the operator, and of the last write. */
+/* Of the operators, who do not know of each other, and of the last write. */
 #define CLIENT_OPERATOR SIM_CLIENTS_MAX
-#define CLIENT_LAST     (SIM_CLIENTS_MAX + 1)
+#define OPERATORS       2
+#define CLIENT_LAST     (CLIENT_OPERATOR + OPERATORS)
+#define CLIENTS_ALL     (CLIENT_LAST + 1)
 
 static struct bytes text(const char *t)
 {
     return (struct bytes){(const uint8_t *)t, strlen(t)};
 }
 
-/* --- values: "number:padding" --- */
+/* --- values: "number.n:" and n bytes of padding, which follow from it --- */
 
 static void make_value(struct sim *s, struct client *c, struct buf *out)
 {
-    char head[24];
+    char head[48];
     size_t padding;
 
     c->value = ++s->next_value;
     padding = s->swarm.value_bytes_max == 0
                   ? 0
                   : choose(&s->choices, SITE_CLIENT, s->swarm.value_bytes_max);
-    (void)snprintf(head, sizeof(head), "%" PRIu64 ":", c->value);
+    (void)snprintf(head, sizeof(head), "%" PRIu64 ".%zu:", c->value, padding);
     buf_init(out, BUF_UNLIMITED);
     (void)buf_append_str(out, head);
     for (size_t i = 0; i < padding; i++) {
@@ -57,14 +59,37 @@ static void make_value(struct sim *s, struct client *c, struct buf *out)
     }
 }
 
-static uint64_t value_number(struct bytes value)
+static uint64_t take_number(struct bytes *in, char end)
 {
     uint64_t n = 0;
 
-    for (size_t i = 0; i < value.len && value.data[i] != ':'; i++) {
-        n = n * 10 + (value.data[i] - '0');
+    while (in->len > 0 && *in->data >= '0' && *in->data <= '9') {
+        n = n * 10 + (uint64_t)(*in->data - '0');
+        in->data++;
+        in->len--;
     }
+    if (in->len == 0 || *in->data != (uint8_t)end) {
+        return 0;
+    }
+    in->data++;
+    in->len--;
     return n;
+}
+
+/* 0 if these are not the bytes that somebody wrote. */
+static uint64_t value_number(struct bytes value)
+{
+    uint64_t number = take_number(&value, '.');
+
+    if (number == 0 || take_number(&value, ':') != value.len) {
+        return 0;
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.data[i] != (uint8_t)(number + i)) {
+            return 0;
+        }
+    }
+    return number;
 }
 
 /* What the judge compares: the number alone, 8 bytes. */
@@ -135,7 +160,13 @@ static void on_get(struct client *c, int rc, struct bytes value)
     struct sim *s = c->s;
 
     c->value = rc == 0 ? value_number(value) : 0;
+    if (rc == 0 && c->value == 0) {
+        checker_fail(s->checker, "I16",
+                     "node %d answers %zu bytes that nobody wrote",
+                     (int)c->node, value.len);
+    }
     if (rc == 0 || rc == ERR_NOT_FOUND) {
+        checker_read(s->checker, &s->machines[c->node].n, c->committed);
         linear_return_value(s->history, c->op,
                             rc == 0 ? number_bytes(&c->value)
                                     : (struct bytes){0});
@@ -210,6 +241,7 @@ static void put(struct client *c, struct machine *m)
 static void get(struct client *c, struct machine *m)
 {
     c->value = 0;
+    c->committed = checker_committed(c->s->checker);
     raftnode_init_get(m->n.node, &c->req, text(c->key), on_done);
     c->op = linear_call_read(c->s->history, text(c->key));
     submit(c, m);
@@ -247,25 +279,18 @@ void client_act(struct sim *s, uint32_t client)
     }
     pick_key(s, c);
     c->is_async = false;
-    switch (choose(&s->choices, SITE_CLIENT, 8)) {
-    case 0:
-    case 1:
-    case 2:
+    if (choose(&s->choices, SITE_CLIENT, 8) < 3) {
         get(c, m);
-        break;
-    case 3:
-        c->is_async = true;
-        put(c, m);
-        break;
-    default:
-        put(c, m);
-        break;
+        return;
     }
+    c->is_async =
+        choose_percent(&s->choices, SITE_CLIENT, s->swarm.async_percent);
+    put(c, m);
 }
 
 void clients_forget(struct sim *s, const struct machine *m)
 {
-    for (uint32_t i = 0; i < SIM_CLIENTS_MAX + 2; i++) {
+    for (uint32_t i = 0; i < CLIENTS_ALL; i++) {
         struct client *c = &s->clients[i];
 
         if (c->node != m->n.id) {
@@ -291,7 +316,11 @@ static void change_members(struct sim *s, struct machine *at,
     struct client *c = &s->clients[CLIENT_OPERATOR];
     char url[64];
 
-    if (c->node != 0) {
+    while (c->node != 0 && c < &s->clients[CLIENT_LAST]) {
+        c++;
+    }
+
+    if (c == &s->clients[CLIENT_LAST]) {
         return;
     }
     sim_node_url(id, url);
@@ -354,8 +383,8 @@ bool clients_last_write_done(const struct sim *s)
 
 void clients_init(struct sim *s)
 {
-    s->clients = xcalloc(SIM_CLIENTS_MAX + 2, sizeof(*s->clients));
-    for (uint32_t i = 0; i < SIM_CLIENTS_MAX + 2; i++) {
+    s->clients = xcalloc(CLIENTS_ALL, sizeof(*s->clients));
+    for (uint32_t i = 0; i < CLIENTS_ALL; i++) {
         s->clients[i].s = s;
         s->clients[i].number = i;
     }

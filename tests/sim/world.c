@@ -5,6 +5,7 @@
 #include <inttypes.h>
 
 #include "src/base/alloc.h"
+#include "src/raft/raft_internal.h"
 #include "src/server/raftnode_internal.h"
 
 /* --- events: a heap by time --- */
@@ -84,6 +85,10 @@ static uint64_t draw_delay(struct sim *s)
 
     if (w->delay_mean_us == 0) {
         return w->delay_min_us;
+    }
+    if (!s->is_calm &&
+        choose_percent(&s->choices, SITE_DELAY, w->late_percent)) {
+        return choose_between(&s->choices, SITE_DELAY, 100, 5000) * SIM_MS;
     }
     /* Nearly exponential: half of them up to 0.7 means, a few of 5. */
     r = choose(&s->choices, SITE_DELAY, 1024);
@@ -231,6 +236,20 @@ static void know_everybody(struct machine *m)
     }
 }
 
+/* Queues so small that they are full all the time. */
+static void shrink_queues(const struct swarm *w, struct machine *m)
+{
+    struct raft *r = &m->n.node->raw->raft;
+
+    if (w->message_bytes > 0) {
+        r->max_msg_size = w->message_bytes;
+        r->log.max_applying_ents_size = w->message_bytes;
+    }
+    if (w->inflight_max > 0) {
+        r->trk.limits.msgs = w->inflight_max;
+    }
+}
+
 void machine_start(struct sim *s, struct machine *m)
 {
     struct sim_node_options o = {
@@ -272,6 +291,7 @@ void machine_start(struct sim *s, struct machine *m)
                      (int)m->n.id, em.text);
     }
     know_everybody(m);
+    shrink_queues(&s->swarm, m);
     checker_look(s->checker, &m->n);
     sim_schedule(s, EVENT_TICK, (uint32_t)m->n.id, m->tick_us);
     machine_wake(s, m);
@@ -320,6 +340,7 @@ static void end_if_over(struct sim *s, struct machine *m)
         return;
     case RAFTNODE_REMOVED:
         m->left = true;
+        m->left_unheard = m->n.node->now >= m->n.node->leave_at;
         machine_stop(s, m);
         return;
     case RAFTNODE_FAILED:
@@ -339,6 +360,7 @@ static void turn(struct sim *s, struct machine *m)
 {
     m->has_turn = false;
     raftnode_process(m->n.node);
+    know_everybody(m); /* a snapshot has its own idea */
     checker_look(s->checker, &m->n);
     end_if_over(s, m);
 }

@@ -29,6 +29,7 @@ struct swarm {
     uint32_t duplicate_percent;
     uint32_t delay_min_us;
     uint32_t delay_mean_us;
+    uint32_t late_percent;  /* of messages that take seconds */
     uint32_t disk_us;       /* a write takes up to this */
     uint32_t fault_mean_us; /* between two faults */
     bool crashes;
@@ -45,7 +46,10 @@ struct swarm {
     uint32_t snapshot_count;
     uint32_t catchup_entries;
     uint32_t segment_bytes;
+    uint32_t message_bytes; /* entries of one message; 0: as the daemon */
+    uint32_t inflight_max;  /* unanswered messages to a member; 0: the same */
     uint32_t n_clients;
+    uint32_t async_percent; /* of writes that wait for nothing */
     uint32_t n_keys;
     uint32_t value_bytes_max;
     uint32_t think_us; /* of a client, between two calls */
@@ -84,12 +88,13 @@ struct machine {
     uint64_t life;    /* counts starts and ends */
     uint64_t tick_us; /* its own clock's idea of a tick */
     uint64_t paused_until;
-    bool has_turn;    /* an EVENT_TURN is on its way */
-    bool is_used;     /* was started once, or will be soon */
-    bool joins;       /* --join */
-    bool left;        /* was removed, and has seen it */
-    bool disk_faulty; /* a failure of this disk is to be expected */
-    bool is_gone;     /* fails for good */
+    bool has_turn;     /* an EVENT_TURN is on its way */
+    bool is_used;      /* was started once, or will be soon */
+    bool joins;        /* --join */
+    bool left;         /* was removed, and has seen it */
+    bool left_unheard; /* and waited in vain for others to learn it */
+    bool disk_faulty;  /* a failure of this disk is to be expected */
+    bool is_gone;      /* fails for good */
 };
 
 struct client;
@@ -112,6 +117,7 @@ struct sim {
     uint64_t starts; /* of any node: no two lives share request ids */
     uint64_t next_value;
     bool is_calm;         /* the second phase: no more faults */
+    bool is_stranded;     /* it ended without a leader, as it may (run.c) */
     struct rng crash_rng; /* seeded for each crash, by a choice */
 
     /* For the summary. */
