@@ -14,6 +14,8 @@
 #                           BUGS="B1 B9" these; tests/bugs/README.md
 #   make check-http         hostile HTTP at both ports of real processes
 #   make check-linear       the judge of histories against known verdicts
+#   make sweep              every damage to the files of logs; JOBS= QUICK=1
+#   make sweep-io           every failing or last call of a node's storage
 #   make fuzz               libFuzzer on TARGET= (all of tests/fuzz) for SECS=60
 #   make fuzz-replay        the committed corpora, with any compiler
 #   make check-fuzz         both, SECS=5 for each target
@@ -347,6 +349,30 @@ sim: $(SIM)
 bugs:
 	$(Q)scripts/bugs --build $(BUILD) --jobs $(JOBS) $(BUGS)
 
+# Every damage to a file, and every failing or last call. JOBS; QUICK=1 leaves
+# the log out whose entries have up to 70 kB.
+SWEEP      := $(BUILD)/tests/sweep
+SWEEP_OBJS := $(patsubst tests/sweep/%.c,$(BUILD)/obj/sweep/%.o,$(wildcard tests/sweep/*.c))
+SAMPLES     = $(wildcard $(SHARED)/spec/samples/data)
+$(BUILD)/obj/sweep/%.o: tests/sweep/%.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(CFLAGS) -MMD -MP \
+	    -c -o $@ $<
+$(SWEEP): $(SWEEP_OBJS) $(BUILD)/libtest.a $(BUILD)/libserver.a $(patsubst %,$(BUILD)/lib%.a,$(BELOW_server))
+	@echo "  LINK    $@"
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $(SWEEP_OBJS) \
+	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+
+sweep: $(SWEEP)
+	$(Q)$(SWEEP) files --jobs $(JOBS) $(if $(SAMPLES),--samples $(SAMPLES)) \
+	    $(if $(QUICK),--quick)
+	$(Q)$(if $(SAMPLES),,echo "skipped: the data of the Go program, $(SHARED)/spec/samples is not there")
+
+sweep-io: $(SWEEP)
+	$(Q)$(SWEEP) calls --jobs $(JOBS)
+
 # Fuzzing. A target is tests/fuzz/NAME.c; replay.c runs it on files, libFuzzer
 # on what it makes up. Those that speak HTTP have a libuv without sockets.
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
@@ -483,7 +509,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests test check check-http sim bugs check-linear fuzz fuzz-run \
+.PHONY: all tests test check check-http sim bugs check-linear sweep sweep-io fuzz fuzz-run \
         fuzz-replay check-fuzz torture bench-core check-rules \
         check-inventory check-asan check-integration check-coverage \
         check-mutants check-interop check-install coverage coverage-run lib lint fmt install install-bin \

@@ -82,7 +82,7 @@ static void apply(struct wal_state *s, const struct rig_record *rec)
 
 /* --- the model --- */
 
-static void note(struct wal_rig *r, struct rig_record rec)
+void rig_note(struct wal_rig *r, struct rig_record rec)
 {
     r->pending =
         xrealloc_array(r->pending, r->n_pending + 1, sizeof(r->pending[0]));
@@ -100,7 +100,7 @@ static void forget_pending(struct wal_rig *r)
     r->n_pending = 0;
 }
 
-static void note_sync(struct wal_rig *r)
+void rig_note_sync(struct wal_rig *r)
 {
     forget_pending(r);
     wal_state_release(&r->synced);
@@ -114,15 +114,20 @@ static bool is_covered(const struct wal_state *s)
     return n == 0 || s->log.items[n - 1]->term <= s->hs.term;
 }
 
-/* Whether `s` is the synced state with some prefix of the pending records. */
-static bool is_allowed(const struct wal_rig *r, const struct wal_state *s)
+bool rig_allows(const struct wal_rig *r, const struct wal_state *s)
+{
+    return rig_allows_as(r, s, wal_state_equal);
+}
+
+bool rig_allows_as(const struct wal_rig *r, const struct wal_state *s,
+                   rig_matches *matches)
 {
     struct wal_state at;
     bool ok = false;
 
     wal_state_copy(&at, &r->synced);
     for (size_t i = 0; !ok; i++) {
-        ok = is_covered(&at) && wal_state_equal(&at, s);
+        ok = is_covered(&at) && matches(&at, s);
         if (i == r->n_pending) {
             break;
         }
@@ -196,10 +201,10 @@ static int save(struct wal_rig *r, const struct hard_state *hs,
 
     /* What a call that failed appended may be on the disk all the same. */
     for (size_t i = 0; i < es->len; i++) {
-        note(r, (struct rig_record){.kind = RIG_ENTRY,
-                                    .entry = raft_entry_ref(es->items[i])});
+        rig_note(r, (struct rig_record){.kind = RIG_ENTRY,
+                                        .entry = raft_entry_ref(es->items[i])});
     }
-    note(r, (struct rig_record){.kind = RIG_STATE, .hs = *hs});
+    rig_note(r, (struct rig_record){.kind = RIG_STATE, .hs = *hs});
     return rc;
 }
 
@@ -224,6 +229,19 @@ int rig_save_state(struct wal_rig *r, struct hard_state hs)
     return save(r, &hs, &(struct raft_entries){0});
 }
 
+int rig_save_entry(struct wal_rig *r, struct raft_entry *e, uint64_t commit)
+{
+    uint64_t vote = e->term == r->now.hs.term ? r->now.hs.vote : 0;
+    struct hard_state hs = {e->term, vote, commit};
+    struct raft_entries es = {0};
+    int rc;
+
+    raft_entries_take(&es, e);
+    rc = save(r, &hs, &es);
+    raft_entries_release(&es);
+    return rc;
+}
+
 static int save_marker(struct wal_rig *r, enum rig_record_kind kind,
                        struct wal_marker m)
 {
@@ -232,7 +250,7 @@ static int save_marker(struct wal_rig *r, enum rig_record_kind kind,
     struct walpb_snapshot s = {m.index, m.term, &cs};
     int rc = wal_save_snapshot(r->w, &s, &r->em);
 
-    note(r, (struct rig_record){.kind = kind, .marker = m});
+    rig_note(r, (struct rig_record){.kind = kind, .marker = m});
     return rc;
 }
 
@@ -257,7 +275,7 @@ int rig_sync(struct wal_rig *r)
     int rc = wal_sync(r->w, &r->em);
 
     if (rc == 0) {
-        note_sync(r);
+        rig_note_sync(r);
     }
     return rc;
 }
@@ -273,7 +291,7 @@ int rig_close(struct wal_rig *r)
 
     r->w = NULL;
     if (rc == 0) {
-        note_sync(r);
+        rig_note_sync(r);
     }
     return rc;
 }
@@ -309,7 +327,7 @@ static void adopt(struct wal_rig *r, struct wal_state *found)
 {
     wal_state_release(&r->now);
     r->now = *found;
-    note_sync(r);
+    rig_note_sync(r);
 }
 
 int rig_open(struct wal_rig *r)
@@ -330,9 +348,22 @@ int rig_reopen(struct wal_rig *r, bool *allowed)
 
     *allowed = false;
     if (rc == 0) {
-        *allowed = is_allowed(r, &found);
+        *allowed = rig_allows(r, &found);
         adopt(r, &found);
     }
+    return rc;
+}
+
+int rig_look(const struct wal_rig *r, struct sim_vfs *v,
+             struct wal_state *found, struct errmsg *em)
+{
+    struct wal_rig other = {.v = v, .o = r->o};
+    int rc;
+
+    other.o.fs = sim_vfs_base(v);
+    rc = open_newest(&other, found);
+    (void)wal_close(other.w, NULL);
+    *em = other.em;
     return rc;
 }
 

@@ -63,6 +63,10 @@ int rig_create(struct wal_rig *r);
 int rig_save(struct wal_rig *r, uint64_t term, uint64_t first, size_t n,
              size_t size, uint64_t commit);
 int rig_save_state(struct wal_rig *r, struct hard_state hs);
+
+/* The same with one entry of any type, whose term and index are set; its
+ * reference is taken over. */
+int rig_save_entry(struct wal_rig *r, struct raft_entry *e, uint64_t commit);
 int rig_snapshot(struct wal_rig *r, uint64_t index);
 int rig_restore(struct wal_rig *r, uint64_t index, uint64_t term);
 int rig_sync(struct wal_rig *r);
@@ -76,6 +80,25 @@ int rig_open(struct wal_rig *r);
 /* Whether `now`, as opened, is what the model allows after a crash. Call it
  * with the model as it was before: rig_reopen does both. */
 int rig_reopen(struct wal_rig *r, bool *allowed);
+
+/* What a start on another disk finds, in *found; the rig stays as it is. */
+int rig_look(const struct wal_rig *r, struct sim_vfs *v,
+             struct wal_state *found, struct errmsg *em);
+
+/* Whether a log may come back as `s`: the synced state with a prefix of what
+ * was appended since. */
+bool rig_allows(const struct wal_rig *r, const struct wal_state *s);
+
+/* The same where `s` need only match such a state as `matches` says. */
+typedef bool rig_matches(const struct wal_state *allowed,
+                         const struct wal_state *found);
+bool rig_allows_as(const struct wal_rig *r, const struct wal_state *s,
+                   rig_matches *matches);
+
+/* The model alone, for what is written another way than through `w`: a record
+ * was appended (its entry's reference is taken over); all is synced. */
+void rig_note(struct wal_rig *r, struct rig_record rec);
+void rig_note_sync(struct wal_rig *r);
 
 /* Cut the power and drop the dead WAL. */
 void rig_crash(struct wal_rig *r, const struct sim_crash *crash);
