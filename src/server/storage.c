@@ -125,6 +125,24 @@ static int open_wal(struct storage *st, const struct storage_options *o,
     return wal_create(&wo, &st->wal, em);
 }
 
+/* A process that died while it made the log may have left names that are not
+ * durable. They must be before the snapshot directory is: that one without a
+ * log is what a member leaves that lost it [reliability 3.3]. */
+static int make_names_durable(const struct storage_options *o,
+                              struct errmsg *em)
+{
+    int rc;
+
+    if (vfs_exists(o->fs, o->snap_dir)) {
+        return 0;
+    }
+    rc = vfs_sync_dir(o->fs, o->wal_dir);
+    if (rc < 0) {
+        return errmsg_set(em, rc, "sync %s", o->wal_dir);
+    }
+    return vfs_sync_parent(o->fs, o->wal_dir, em);
+}
+
 int storage_open(const struct storage_options *o, struct storage **out,
                  struct raftnode_recovered *found, struct errmsg *em)
 {
@@ -139,7 +157,10 @@ int storage_open(const struct storage_options *o, struct storage **out,
     if (rc < 0) {
         goto err_free;
     }
-    rc = snapshotter_open(&st->snapshotter, em);
+    rc = created ? 0 : make_names_durable(o, em);
+    if (rc == 0) {
+        rc = snapshotter_open(&st->snapshotter, em);
+    }
     if (rc < 0) {
         goto err_wal;
     }

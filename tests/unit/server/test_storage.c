@@ -384,6 +384,60 @@ static void test_power_cut_at_every_call_of_a_received_snapshot(void **state)
     }
 }
 
+/* Start on a copy of `from`, cut the power at call k, keep one change of names
+ * of those that were not durable, and start again. False at the last call. */
+static bool start_again(const struct sim_vfs *from, uint64_t k, uint64_t name)
+{
+    struct sim_vfs *disk = sim_vfs_clone(from);
+    struct raftnode_recovered found;
+    struct storage *st = NULL;
+    struct errmsg em;
+    bool struck;
+
+    sim_vfs_fail_from(disk, k, -EIO);
+    if (open_at(disk, &st, &found, &em) == 0) {
+        raftnode_recovered_release(&found);
+        sim_vfs_power_off(disk);
+        (void)storage_close(st, NULL);
+    }
+    struck = sim_vfs_has_failed(disk);
+    sim_vfs_crash_as(
+        disk, &(struct sim_crash){SIM_KEEP_ALL, 0, SIM_KEEP_ONLY, name, NULL});
+    must_open(disk, &st, &found);
+    assert_true(found.is_new);
+    close_storage(st, &found);
+    sim_vfs_free(disk);
+    return struck;
+}
+
+/* The first process dies while it makes the directories; the second goes on
+ * with what it sees, and the power fails. The snapshot directory must not be
+ * there without the log: that is a member which lost it. */
+static void test_power_cut_after_a_death_at_the_first_start(void **state)
+{
+    bool struck = true;
+
+    (void)state;
+    for (uint64_t k = 1; struck; k++) {
+        struct sim_vfs *disk = sim_vfs_new();
+        struct raftnode_recovered found;
+        struct storage *st;
+        struct errmsg em;
+
+        sim_vfs_fail_from(disk, k, -EIO);
+        if (open_at(disk, &st, &found, &em) == 0) {
+            close_storage(st, &found);
+        }
+        struck = sim_vfs_has_failed(disk);
+        sim_vfs_kill(disk);
+        for (uint64_t name = 0; name < 4; name++) {
+            for (uint64_t k2 = 1; start_again(disk, k2, name); k2++) {
+            }
+        }
+        sim_vfs_free(disk);
+    }
+}
+
 static void test_second_process_is_locked_out(void **state)
 {
     struct sim_vfs *disk = sim_vfs_new();
@@ -414,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_failing_snapshot_of_our_own_is_not_fatal),
         cmocka_unit_test(test_failing_log_is_fatal_for_ever),
         cmocka_unit_test(test_power_cut_at_every_call_of_a_received_snapshot),
+        cmocka_unit_test(test_power_cut_after_a_death_at_the_first_start),
         cmocka_unit_test(test_second_process_is_locked_out),
     };
 
