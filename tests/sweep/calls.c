@@ -39,6 +39,8 @@ struct machine {
     uint64_t segment_bytes;
     struct storage *st; /* NULL: closed */
     uint64_t term;
+    struct hard_state written; /* the last one that was handed over */
+    bool stop; /* the process dies at the first success behind the fault */
 };
 
 static int storage_at(struct machine *m, struct sim_vfs *v, struct storage **st,
@@ -129,8 +131,10 @@ static void note_hard_state(struct machine *m, uint64_t commit)
 {
     uint64_t vote = m->term == m->model.now.hs.term ? m->model.now.hs.vote : 2;
 
-    rig_note(&m->model, (struct rig_record){.kind = RIG_STATE,
-                                            .hs = {m->term, vote, commit}});
+    rig_note(&m->model, (struct rig_record){
+                            .kind = RIG_STATE,
+                            .hs = {m->term, vote,
+                                   max_u64(commit, m->model.now.hs.commit)}});
 }
 
 static int submit(struct machine *m, struct raftnode_write w)
@@ -138,13 +142,17 @@ static int submit(struct machine *m, struct raftnode_write w)
     struct raftnode_storage seam = storage_seam(m->st);
     int rc = -1;
 
-    w.hard_state = m->model.now.hs;
+    if (!hard_state_equal(&m->model.now.hs, &m->written)) {
+        w.hard_state = m->model.now.hs;
+    }
     w.must_sync = true;
     seam.submit(seam.ctx, &w, on_done, &rc);
-    if (rc == 0) {
-        rig_note_sync(&m->model);
+    if (rc < 0) {
+        return rc;
     }
-    return rc;
+    rig_note_sync(&m->model);
+    m->written = m->model.now.hs;
+    return m->stop && sim_vfs_has_failed(m->model.v) ? -ECANCELED : 0;
 }
 
 /* Entries first.. of the node's term, in one Ready. */
@@ -245,10 +253,14 @@ static int first_half(struct machine *m)
 /* More writes, the leader's snapshot, its log, and the end. */
 static int second_half(struct machine *m)
 {
-    for (uint64_t i = 34; i <= 50; i++) {
-        TRY(put(m, i, 1, i == 40 ? 1500 : 60, RAFT_ENTRY_NORMAL, i - 1));
+    for (uint64_t i = 34; i <= 60; i++) {
+        /* A HardState now and then, so that segments must bring their own. */
+        TRY(put(m, i, 1, i == 40 ? 1500 : 60, RAFT_ENTRY_NORMAL,
+                i - 1 - i % 8));
     }
     TRY(own_snapshot(m, 44));
+    TRY(own_snapshot(m, 54));
+    TRY(restart(m));
     m->term = 4;
     TRY(receive_snapshot(m, 90));
     for (uint64_t i = 91; i <= 100; i += 2) {
@@ -291,15 +303,17 @@ static enum sweep_verdict start(struct machine *m, struct sim_vfs *v)
     return verdict;
 }
 
-/* Start on a copy whose power was cut, and once more on what that start left:
- * it must find the same. */
+/* Start on a copy whose power was cut, and once more on what that start made
+ * durable: it must find the same. NULL: only the process died. */
 static void cut_one_way(struct machine *m, const struct sim_crash *crash,
                         struct sweep_counts *counts)
 {
     struct sim_vfs *v = sim_vfs_clone(m->model.v);
     enum sweep_verdict first;
 
-    sim_vfs_crash_as(v, crash);
+    if (crash != NULL) {
+        sim_vfs_crash_as(v, crash);
+    }
     first = start(m, v);
     sim_vfs_crash(v, SIM_CRASH_DROP, NULL);
     if (start(m, v) != first) {
@@ -319,6 +333,7 @@ static void cut_all_ways(struct machine *m, struct rng *rng,
     uint64_t n = sim_vfs_unsynced(m->model.v, &names);
 
     n = min_u64(n, PREFIXES_MAX);
+    cut_one_way(m, NULL, counts);
     for (enum sim_keep with = SIM_KEEP_NONE; with <= SIM_KEEP_ALL; with++) {
         struct sim_crash c = {.names = with, .rng = rng};
 
@@ -339,18 +354,15 @@ static void cut_all_ways(struct machine *m, struct rng *rng,
     }
 }
 
-/* The power fails during the start after the power cut, at each of its calls,
- * and the one after that must find everything. */
-static void cut_starts(struct machine *m, struct rng *rng,
-                       struct sweep_counts *counts)
+/* The power fails during the start on `from`, at each of its calls, and the
+ * one after that must find everything. */
+static void cut_start(struct machine *m, const struct sim_vfs *from,
+                      struct rng *rng, struct sweep_counts *counts)
 {
-    struct sim_vfs *torn = sim_vfs_clone(m->model.v);
     bool struck = true;
 
-    sim_vfs_crash_as(
-        torn, &(struct sim_crash){SIM_KEEP_SOME, 0, SIM_KEEP_SOME, 0, rng});
     for (uint64_t k = 1; struck; k++) {
-        struct sim_vfs *v = sim_vfs_clone(torn);
+        struct sim_vfs *v = sim_vfs_clone(from);
         struct raftnode_recovered found;
         struct storage *st;
         struct errmsg em;
@@ -368,14 +380,27 @@ static void cut_starts(struct machine *m, struct rng *rng,
         counts->n[verdict]++;
         sim_vfs_free(v);
     }
+}
+
+/* The start after a power cut, and after the death of the process alone, whose
+ * bytes are to be seen and not yet on the disk. */
+static void cut_starts(struct machine *m, struct rng *rng,
+                       struct sweep_counts *counts)
+{
+    struct sim_vfs *torn = sim_vfs_clone(m->model.v);
+
+    sim_vfs_crash_as(
+        torn, &(struct sim_crash){SIM_KEEP_SOME, 0, SIM_KEEP_SOME, 0, rng});
+    cut_start(m, torn, rng, counts);
+    cut_start(m, m->model.v, rng, counts);
     sim_vfs_free(torn);
 }
 
 /* One run of the workload with this fault; whether it struck. */
-static bool run_with(uint64_t segment_bytes, struct sim_fault fault,
+static bool run_with(uint64_t segment_bytes, struct sim_fault fault, bool stop,
                      struct sweep_counts *counts)
 {
-    struct machine m = {.segment_bytes = segment_bytes};
+    struct machine m = {.segment_bytes = segment_bytes, .stop = stop};
     struct rng rng;
     bool struck;
     int rc;
@@ -406,30 +431,44 @@ static bool run_with(uint64_t segment_bytes, struct sim_fault fault,
     return struck;
 }
 
+enum mode {
+    ONCE,         /* and the workload goes on, if it can */
+    ONCE_AND_DIE, /* with the first success behind it */
+    FOR_EVER,
+    MODES,
+};
+
+static void sweep_error(const struct sweep_job *j, uint64_t segment_bytes,
+                        const struct error *error, enum mode mode,
+                        sweep_report_cb *report, void *ctx)
+{
+    static const char *const modes[] = {"once", "once, then the process dies",
+                                        "and so do all after it"};
+    struct sim_fault f = {
+        .ops = SIM_CALLS_ALL,
+        .after = j->job,
+        .rc = error->rc,
+        .forever = mode == FOR_EVER,
+        .half = error->half,
+    };
+    struct sweep_counts counts = {{0}};
+    char name[80];
+
+    while (run_with(segment_bytes, f, mode == ONCE_AND_DIE, &counts)) {
+        f.after += j->n_jobs;
+    }
+    (void)snprintf(name, sizeof(name), "%5" PRIu64 ": %s, %s", segment_bytes,
+                   error->name, modes[mode]);
+    report(ctx, name, &counts);
+}
+
 void sweep_calls(const struct sweep_job *j, sweep_report_cb *report, void *ctx)
 {
     for (size_t s = 0; s < ARRAY_LEN(SEGMENTS); s++) {
-        for (size_t e = 0; e < 2 * ARRAY_LEN(ERRORS); e++) {
-            const struct error *error = &ERRORS[e / 2];
-            struct sim_fault f = {
-                .ops = SIM_CALLS_ALL,
-                .after = j->job,
-                .rc = error->rc,
-                .forever = e % 2 == 1,
-                .half = error->half,
-            };
-            struct sweep_counts counts = {{0}};
-            char name[80];
-
-            while (run_with(SEGMENTS[s], f, &counts)) {
-                f.after += j->n_jobs;
+        for (size_t e = 0; e < ARRAY_LEN(ERRORS); e++) {
+            for (enum mode mode = ONCE; mode < MODES; mode++) {
+                sweep_error(j, SEGMENTS[s], &ERRORS[e], mode, report, ctx);
             }
-            (void)snprintf(name, sizeof(name),
-                           "segments of %5" PRIu64
-                           " bytes: each call fails with %s, %s",
-                           SEGMENTS[s], error->name,
-                           f.forever ? "and all after it" : "once");
-            report(ctx, name, &counts);
         }
     }
 }
