@@ -79,6 +79,24 @@ static struct machine *any_up(struct sim *s)
     return NULL;
 }
 
+/* The leader of the highest term, or NULL. */
+static struct machine *leader(struct sim *s)
+{
+    struct machine *found = NULL;
+    uint64_t term = 0;
+
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        struct machine *m = &s->machines[id];
+
+        if (machine_is_up(m) && m->n.node->term > term &&
+            raftnode_is_leader(m->n.node)) {
+            found = m;
+            term = m->n.node->term;
+        }
+    }
+    return found;
+}
+
 static void note(struct sim *s, const struct machine *m, const char *what,
                  uint64_t x)
 {
@@ -195,6 +213,20 @@ static void cut(struct sim *s, struct machine *m)
                  choose_between(&s->choices, SITE_HEAL, 100, 10000) * SIM_MS);
 }
 
+/* An old leader comes back, with entries that nobody else has, at the moment
+ * at which the new one goes. */
+static void swap(struct sim *s, struct machine *m)
+{
+    struct machine *l = leader(s);
+
+    m = l == NULL ? m : l;
+    note(s, m, "cut off, all others heal", 0);
+    memset(s->cut, 0, sizeof(s->cut));
+    cut_off(s, m, true, true);
+    sim_schedule(s, EVENT_HEAL_CUTS, 0,
+                 choose_between(&s->choices, SITE_HEAL, 1000, 20000) * SIM_MS);
+}
+
 static void pause(struct sim *s, struct machine *m)
 {
     uint64_t length = choose_between(&s->choices, SITE_HEAL, 10, 5000) * SIM_MS;
@@ -234,15 +266,47 @@ static void fill_disk(struct sim *s, struct machine *m)
     heal_later(s, m);
 }
 
+/* Of two members, each asks for the removal of the other. */
+static bool duel(struct sim *s)
+{
+    struct machine *members[2] = {NULL, NULL};
+    size_t n = 0;
+
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        if (sim_is_member(s, id)) {
+            members[n++ % 2] = &s->machines[id];
+        }
+    }
+    if (n != 2 || !machine_is_up(members[0]) || !machine_is_up(members[1]) ||
+        choose(&s->choices, SITE_FAULT, 4) != 3) {
+        return false;
+    }
+    note(s, NULL, "two members remove each other", 0);
+    operator_remove(s, members[0], members[1]->n.id);
+    operator_remove(s, members[1], members[0]->n.id);
+    return true;
+}
+
 static void change_members(struct sim *s, struct machine *m)
 {
     uint64_t id = 1 + choose(&s->choices, SITE_FAULT, SIM_NODES_MAX);
 
+    if (duel(s)) {
+        return;
+    }
     /* A new member gets a new id and an empty directory [README]. */
     if (choose(&s->choices, SITE_FAULT, 2) == 0 && !s->machines[id].is_used) {
         operator_add(s, m, id);
     } else {
         operator_remove(s, m, id);
+    }
+}
+
+void fault_at_leaving(struct sim *s)
+{
+    if (!s->is_calm && s->swarm.crashes &&
+        choose(&s->choices, SITE_FAULT, 2) == 1) {
+        crash_all(s);
     }
 }
 
@@ -279,6 +343,7 @@ void fault_strike(struct sim *s)
         {w->crashes, crash_one_or_all},
         {w->crashes, stop},
         {w->cuts, cut},
+        {w->cuts, swap},
         {w->pauses, pause},
         {w->failing_syncs, fail_disk},
         {w->full_disks, fill_disk},
@@ -299,7 +364,7 @@ void fault_strike(struct sim *s)
             drawn[n++] = all[i];
         }
     }
-    m = any_up(s);
+    m = choose(&s->choices, SITE_VICTIM, 3) == 2 ? leader(s) : any_up(s);
     if (n > 0 && m != NULL) {
         drawn[choose(&s->choices, SITE_FAULT, n)].strike(s, m);
     }

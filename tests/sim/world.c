@@ -342,6 +342,7 @@ static void end_if_over(struct sim *s, struct machine *m)
         m->left = true;
         m->left_unheard = m->n.node->now >= m->n.node->leave_at;
         machine_stop(s, m);
+        fault_at_leaving(s);
         return;
     case RAFTNODE_FAILED:
         if (!m->disk_faulty) {

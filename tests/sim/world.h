@@ -190,6 +190,10 @@ bool clients_last_write_done(const struct sim *s);
 
 void faults_draw(struct sim *s);
 void fault_strike(struct sim *s);
+
+/* A member that was removed has just left: if the others forget now that it
+ * was, nobody can tell them any more. */
+void fault_at_leaving(struct sim *s);
 void faults_heal_cuts(struct sim *s);
 void faults_heal_disk(struct sim *s, struct machine *m);
 
