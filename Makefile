@@ -403,18 +403,18 @@ fuzz-replay: $(patsubst %,$(BUILD)/replay/%,$(or $(TARGET),$(FUZZ_TARGETS)))
 
 # The instrumented build is one of its own.
 fuzz:
-	$(Q)$(MAKE) BUILD=$(BUILD)/clang-fuzz CC="$(CLANG)" SANITIZE=address,undefined \
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)/clang-fuzz CC="$(CLANG)" SANITIZE=address,undefined \
 	    CFLAGS="-O1 -g -fsanitize=fuzzer-no-link" fuzz-run
 
 # make would build what it is asked for before it could be skipped.
 fuzz-run:
 	$(Q)CC="$(CC)" tests/fuzz/run --can-fuzz || exit 0; \
-	$(MAKE) $(patsubst %,$(BUILD)/fuzz/%,$(or $(TARGET),$(FUZZ_TARGETS))) && \
+	$(MAKE) --no-print-directory $(patsubst %,$(BUILD)/fuzz/%,$(or $(TARGET),$(FUZZ_TARGETS))) && \
 	tests/fuzz/run --fuzz $(BUILD)/fuzz --secs $(or $(SECS),60) \
 	    $(or $(TARGET),$(FUZZ_TARGETS))
 
 check-fuzz: fuzz-replay
-	$(Q)$(MAKE) fuzz SECS=$(or $(SECS),5)
+	$(Q)$(MAKE) --no-print-directory fuzz SECS=$(or $(SECS),5)
 
 check-asan:
 	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
