@@ -645,6 +645,9 @@ void checker_send(struct checker *k, const struct sim_node *n,
         m->vote_term = msg->term;
         m->vote = msg->to;
         break;
+    case RAFT_MSG_SNAP:
+        see_snapshot(k, n, msg->snapshot);
+        break;
     case RAFT_MSG_APP_RESP:
         if (!msg->reject && msg->index > log_last(&m->log)) {
             checker_fail(k, "I17",
@@ -951,6 +954,15 @@ void checker_look(struct checker *k, const struct sim_node *n)
     uint64_t applied = m->applied;
 
     look(k, n);
+    /* What can be read as stable is what the disk has (I15). */
+    if (n->node->phase == PHASE_IDLE && !m->pending.is_open &&
+        memory_storage_last_index(&n->node->log) != log_last(&m->log)) {
+        checker_fail(k, "I15",
+                     "node %d calls entries up to %" PRIu64
+                     " stable, its disk has them up to %" PRIu64,
+                     (int)n->id, memory_storage_last_index(&n->node->log),
+                     log_last(&m->log));
+    }
     /* The founding entries are in force before they are applied. */
     if (m->applied == applied || m->applied <= SIM_NODES_MAX) {
         return;
