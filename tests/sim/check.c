@@ -1,4 +1,5 @@
-/* The invariants. check.h says what this is. */
+/* The invariants, as far as they are about what passes the seams. check.h says
+ * what this is. */
 
 #include "tests/sim/check.h"
 
@@ -8,102 +9,8 @@
 
 #include "src/base/alloc.h"
 #include "src/base/crc32c.h"
-#include "src/base/map.h"
 #include "src/kv/command.h"
-#include "src/raft/raft_internal.h"
-#include "src/server/raftnode_internal.h"
-#include "tests/sim/state.h"
-
-/* A node's whole map is compared with the model's once in so many looks. */
-#define LOOKS_PER_MAP 128
-
-/* What the entry at one index was, in one of the terms that had one there. */
-struct version {
-    uint64_t term;
-    uint64_t prev_term; /* of the entry before it */
-    uint64_t request_id;
-    uint32_t hash; /* of type and data */
-    bool is_put;
-    struct state_pair put;
-};
-
-struct position {
-    struct version *versions; /* by time of first sight */
-    size_t n_versions;
-    uint64_t committed;     /* the term that was; 0: none yet */
-    uint64_t committed_in;  /* the term of the leader that did it */
-    uint64_t state;         /* of the map, once all up to here is applied */
-    uint32_t snapshot_hash; /* of a snapshot as of here */
-    uint32_t members_hash;  /* who is a member then, and where */
-    bool has_snapshot;
-    bool has_members;
-};
-
-/* Terms by index. Below `first` only the last term is known. */
-struct term_log {
-    uint64_t *terms; /* [i - first] */
-    size_t n;
-    size_t cap;
-    uint64_t first;  /* a snapshot stands right before it */
-    uint64_t before; /* the term of the position before `first` */
-};
-
-/* A write that was asked for and is not known to be durable. */
-struct pending {
-    bool is_open;
-    bool has_snapshot; /* from the leader, or the node's own */
-    bool is_own;
-    struct entry_id snapshot;
-    struct hard_state hs; /* empty: none */
-    uint64_t first;
-    uint64_t *terms;
-    size_t n;
-    size_t cap;
-};
-
-struct node_model {
-    struct term_log log; /* durable */
-    struct hard_state hs;
-    struct pending pending;
-    /* What this life has shown. */
-    uint64_t term;
-    uint64_t commit;
-    uint64_t applied;
-    uint64_t led_term; /* of the last write as a leader */
-    uint64_t looks;
-    /* As a leader, if it is one now: its term, and what it knows of the others
-     * (I9, I12). */
-    uint64_t leads_term;
-    uint64_t match[SIM_NODES_MAX + 1];
-    uint64_t change_at; /* its last change of members */
-    /* Over all lives: the last vote that was given away. */
-    uint64_t vote_term;
-    uint64_t vote;
-    /* The term it last asked for votes in, and by what log. */
-    uint64_t campaign_term;
-    struct entry_id campaign_log;
-};
-
-/* A PUT, by its request id. */
-struct put {
-    uint64_t id;
-    bool is_logged; /* by any node */
-    bool is_refused;
-    uint64_t committed_at;
-};
-
-struct checker {
-    checker_violation_cb *on_violation;
-    void *ctx;
-    struct node_model nodes[SIM_NODES_MAX + 1];
-    struct position *positions; /* by index */
-    size_t n_positions;
-    uint64_t committed; /* all up to here are in the ledger */
-    uint64_t *leaders;  /* by term; 0: none seen */
-    size_t n_leaders;
-    struct map puts;
-    struct state state; /* as of `committed` */
-};
+#include "tests/sim/check_internal.h"
 
 static struct bytes put_key(const void *item)
 {
@@ -166,7 +73,7 @@ void checker_fail(struct checker *k, const char *invariant, const char *fmt,
 
 /* --- tables --- */
 
-static struct position *position_at(struct checker *k, uint64_t index)
+struct position *check_position(struct checker *k, uint64_t index)
 {
     while (k->n_positions <= index) {
         size_t n = k->n_positions == 0 ? 1024 : 2 * k->n_positions;
@@ -179,7 +86,7 @@ static struct position *position_at(struct checker *k, uint64_t index)
     return &k->positions[index];
 }
 
-static struct version *version_find(const struct position *p, uint64_t term)
+struct version *check_version(const struct position *p, uint64_t term)
 {
     for (size_t i = 0; i < p->n_versions; i++) {
         if (p->versions[i].term == term) {
@@ -189,7 +96,7 @@ static struct version *version_find(const struct position *p, uint64_t term)
     return NULL;
 }
 
-static struct put *put_of(struct checker *k, uint64_t id)
+struct put *check_put(struct checker *k, uint64_t id)
 {
     struct put *p =
         map_find(&k->puts, (struct bytes){(const uint8_t *)&id, sizeof(id)});
@@ -200,36 +107,6 @@ static struct put *put_of(struct checker *k, uint64_t id)
         (void)map_put(&k->puts, p);
     }
     return p;
-}
-
-static uint64_t *leader_of(struct checker *k, uint64_t term)
-{
-    while (k->n_leaders <= term) {
-        size_t n = k->n_leaders == 0 ? 64 : 2 * k->n_leaders;
-
-        k->leaders = xrealloc_array(k->leaders, n, sizeof(*k->leaders));
-        memset(k->leaders + k->n_leaders, 0,
-               (n - k->n_leaders) * sizeof(*k->leaders));
-        k->n_leaders = n;
-    }
-    return &k->leaders[term];
-}
-
-static uint64_t log_last(const struct term_log *l)
-{
-    return l->first + l->n - 1;
-}
-
-/* 0 where the log has nothing, or nothing any more. */
-static uint64_t log_term(const struct term_log *l, uint64_t index)
-{
-    if (index + 1 == l->first) {
-        return l->before;
-    }
-    if (index < l->first || index > log_last(l)) {
-        return 0;
-    }
-    return l->terms[index - l->first];
 }
 
 static void log_set(struct term_log *l, uint64_t index, uint64_t term)
@@ -257,8 +134,8 @@ static void log_restart(struct term_log *l, struct entry_id at)
 static void see_entry(struct checker *k, const struct sim_node *n,
                       const struct raft_entry *e, uint64_t prev_term)
 {
-    struct position *at = position_at(k, e->index);
-    struct version *v = version_find(at, e->term);
+    struct position *at = check_position(k, e->index);
+    struct version *v = check_version(at, e->term);
     struct bytes data = {e->data, e->len};
     struct kv_command cmd = {.id = 0};
     uint8_t type = (uint8_t)e->type;
@@ -280,7 +157,7 @@ static void see_entry(struct checker *k, const struct sim_node *n,
                               e->type == RAFT_ENTRY_NORMAL && e->len > 0,
                               state_pair(cmd.key, cmd.value)};
         if (cmd.id != 0) {
-            put_of(k, cmd.id)->is_logged = true;
+            check_put(k, cmd.id)->is_logged = true;
         }
     }
     if (v->hash != hash || v->prev_term != prev_term) {
@@ -289,7 +166,7 @@ static void see_entry(struct checker *k, const struct sim_node *n,
                      " differs from another log's",
                      (int)n->id, e->index, e->term);
     }
-    if (v->request_id != 0 && put_of(k, v->request_id)->is_refused) {
+    if (v->request_id != 0 && check_put(k, v->request_id)->is_refused) {
         checker_fail(k, "I20",
                      "node %d: entry %" PRIu64
                      " is in a log, its client was told that it will not be",
@@ -298,11 +175,6 @@ static void see_entry(struct checker *k, const struct sim_node *n,
 }
 
 /* --- writes --- */
-
-static const struct raft *raft_of(const struct sim_node *n)
-{
-    return &n->node->raw->raft;
-}
 
 static void note_pending(struct pending *p, const struct raftnode_write *w)
 {
@@ -322,7 +194,7 @@ static void note_pending(struct pending *p, const struct raftnode_write *w)
 static void see_snapshot(struct checker *k, const struct sim_node *n,
                          const struct raft_snapshot *s)
 {
-    struct position *at = position_at(k, s->index);
+    struct position *at = check_position(k, s->index);
     uint32_t hash = crc32c(0, s->data, s->len);
     uint64_t state;
 
@@ -417,7 +289,7 @@ static void append_durable(struct checker *k, const struct sim_node *n,
     struct node_model *m = &k->nodes[n->id];
     uint64_t was = log_term(&m->log, index);
 
-    if (index <= k->committed && was == position_at(k, index)->committed &&
+    if (index <= k->committed && was == check_position(k, index)->committed &&
         was != 0 && was != term) {
         checker_fail(k, "I4",
                      "node %d: committed entry %" PRIu64 " is overwritten",
@@ -435,7 +307,7 @@ static void check_drop(struct checker *k, const struct sim_node *n,
     uint64_t last = min_u64(log_last(l), k->committed);
 
     for (uint64_t i = max_u64(from, l->first); i <= last; i++) {
-        if (log_term(l, i) == position_at(k, i)->committed) {
+        if (log_term(l, i) == check_position(k, i)->committed) {
             checker_fail(k, "I6",
                          "node %d: committed entry %" PRIu64 " is cut off",
                          (int)n->id, i);
@@ -663,14 +535,12 @@ void checker_send(struct checker *k, const struct sim_node *n,
 
 /* --- answers --- */
 
-static void look(struct checker *k, const struct sim_node *n);
-
 void checker_acknowledged(struct checker *k, const struct sim_node *n,
                           uint64_t request_id)
 {
-    struct put *p = put_of(k, request_id);
+    struct put *p = check_put(k, request_id);
 
-    look(k, n);
+    check_look(k, n);
     /* The answer comes from inside applying the entry. */
     if (p->committed_at == 0 || p->committed_at > n->node->applied + 1) {
         checker_fail(k, "I20",
@@ -682,309 +552,11 @@ void checker_acknowledged(struct checker *k, const struct sim_node *n,
 
 void checker_refused(struct checker *k, uint64_t request_id)
 {
-    struct put *p = put_of(k, request_id);
+    struct put *p = check_put(k, request_id);
 
     p->is_refused = true;
     if (p->is_logged) {
         checker_fail(k, "I20",
                      "a client was told 503 for what is in a log already");
     }
-}
-
-/* --- looking --- */
-
-/* Whether a majority of `ids` has the entry on disk. */
-static bool is_on_majority(const struct checker *k, const struct id_list *ids,
-                           uint64_t index, uint64_t term)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < ids->n; i++) {
-        const struct node_model *m;
-
-        ASSERT(ids->ids[i] <= SIM_NODES_MAX);
-        m = &k->nodes[ids->ids[i]];
-        n += index + 1 < m->log.first || log_term(&m->log, index) == term;
-    }
-    return 2 * n > ids->n;
-}
-
-/* The entry at the end of the ledger (I5, I6, I19). */
-static void commit_one(struct checker *k, const struct sim_node *n,
-                       uint64_t index, uint64_t term)
-{
-    struct position *at = position_at(k, index);
-    const struct tracker_config *cfg = &raft_of(n)->trk.config;
-    const struct version *v = version_find(at, term);
-
-    at->committed = term;
-    at->committed_in = raft_of(n)->term;
-    k->committed = index;
-    if (v != NULL && v->is_put) {
-        state_set(&k->state, v->put);
-    }
-    at->state = k->state.sum;
-    if (v == NULL) {
-        /* The founding entries are made by everyone, and written later. */
-        if (term > 1) {
-            checker_fail(k, "I6",
-                         "node %d: entry %" PRIu64 " of term %" PRIu64
-                         " is committed and on no disk",
-                         (int)n->id, index, term);
-        }
-        return;
-    }
-    if (term > 1 &&
-        (!is_on_majority(k, &cfg->voters.incoming, index, term) ||
-         (cfg->voters.outgoing.n > 0 &&
-          !is_on_majority(k, &cfg->voters.outgoing, index, term)))) {
-        checker_fail(k, "I6",
-                     "node %d: entry %" PRIu64 " of term %" PRIu64
-                     " is committed and not on the disks of a majority",
-                     (int)n->id, index, term);
-    }
-    if (v->request_id != 0) {
-        struct put *p = put_of(k, v->request_id);
-
-        if (p->committed_at != 0 && p->committed_at != index) {
-            checker_fail(k, "I19",
-                         "one proposal is committed at %" PRIu64
-                         " and at %" PRIu64,
-                         p->committed_at, index);
-        }
-        p->committed_at = index;
-    }
-}
-
-static void look_at_commit(struct checker *k, const struct sim_node *n,
-                           struct node_model *m)
-{
-    const struct raft_log *log = &raft_of(n)->log;
-    uint64_t commit = log->committed;
-    uint64_t from = m->commit + 1;
-    uint64_t of_term = 0;
-
-    /* A leader commits by counting, entries of its own term (I9). */
-    if (m->leads_term == raft_of(n)->term &&
-        raft_log_term(log, commit, &of_term) == 0 && of_term != m->leads_term) {
-        checker_fail(k, "I9",
-                     "leader %d of term %" PRIu64 " commits entry %" PRIu64
-                     " of term %" PRIu64 " by counting",
-                     (int)n->id, m->leads_term, commit, of_term);
-    }
-    if (from < raft_log_first_index(log)) {
-        from = raft_log_first_index(log) - 1; /* of a snapshot */
-    }
-    for (uint64_t i = max_u64(from, 1); i <= commit; i++) {
-        uint64_t term = 0;
-
-        if (raft_log_term(log, i, &term) < 0) {
-            continue;
-        }
-        if (i > k->committed) {
-            if (i != k->committed + 1) {
-                checker_fail(k, "I6",
-                             "node %d commits %" PRIu64
-                             ", of what is before it nobody knew",
-                             (int)n->id, i);
-            }
-            commit_one(k, n, i, term);
-        } else if (position_at(k, i)->committed != term) {
-            checker_fail(k, "I5",
-                         "node %d: entry %" PRIu64 " of term %" PRIu64
-                         " is committed, another node's is of term %" PRIu64,
-                         (int)n->id, i, term, position_at(k, i)->committed);
-        }
-    }
-    m->commit = commit;
-}
-
-/* One leader per term (I1), which has all that was committed in terms before
- * its own (I4). One that was paused may come to lead a term that is over. */
-static void look_at_leader(struct checker *k, const struct sim_node *n)
-{
-    const struct raft *r = raft_of(n);
-    uint64_t *leader = leader_of(k, r->term);
-    uint64_t last = k->committed;
-    uint64_t term = 0;
-
-    if (*leader != 0 && *leader != n->id) {
-        checker_fail(k, "I1", "nodes %d and %d lead term %" PRIu64,
-                     (int)*leader, (int)n->id, r->term);
-    }
-    if (*leader == n->id) {
-        return;
-    }
-    *leader = n->id;
-    while (last > 0 && position_at(k, last)->committed_in > r->term) {
-        last--;
-    }
-    if (last >= raft_log_first_index(&r->log) &&
-        (raft_log_term(&r->log, last, &term) < 0 ||
-         term != position_at(k, last)->committed)) {
-        checker_fail(k, "I4",
-                     "leader %d of term %" PRIu64
-                     " does not have the committed entry %" PRIu64,
-                     (int)n->id, r->term, last);
-    }
-}
-
-/* What a leader believes of the others is on their disks, and never falls in
- * its term (I12). */
-static void look_at_progress(struct checker *k, const struct sim_node *n)
-{
-    struct node_model *m = &k->nodes[n->id];
-    const struct raft *r = raft_of(n);
-
-    if (m->leads_term != r->term) {
-        memset(m->match, 0, sizeof(m->match));
-        m->leads_term = r->term;
-        m->change_at = 0;
-    }
-    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
-        const struct progress *pr = tracker_progress(&r->trk, id);
-
-        if (pr == NULL) {
-            m->match[id] = 0;
-            continue;
-        }
-        if (pr->match < m->match[id] || pr->match >= pr->next ||
-            pr->match > log_last(&k->nodes[id].log)) {
-            checker_fail(k, "I12",
-                         "leader %d: node %d has %" PRIu64 ", it had %" PRIu64
-                         ", its disk has %" PRIu64,
-                         (int)n->id, (int)id, pr->match, m->match[id],
-                         log_last(&k->nodes[id].log));
-        }
-        m->match[id] = pr->match;
-    }
-}
-
-static uint32_t hash_ids(uint32_t hash, const struct id_list *ids)
-{
-    hash = crc32c(hash, (const uint8_t *)&ids->n, sizeof(ids->n));
-    return crc32c(hash, (const uint8_t *)ids->ids, ids->n * sizeof(*ids->ids));
-}
-
-/* Who is a member, and where, is the same on every node that has applied as
- * much, by whichever way (I24); and raft counts those, unless it has taken a
- * snapshot in that the node has not. */
-static void look_at_members(struct checker *k, const struct sim_node *n)
-{
-    struct position *at = position_at(k, n->node->applied);
-    const struct conf_state *cs = &n->node->conf_state;
-    const struct raft *r = raft_of(n);
-    uint32_t hash = hash_ids(hash_ids(0, &cs->voters), &cs->learners);
-
-    if (!raft_log_has_next_or_in_progress_snapshot(&r->log) &&
-        hash_ids(0, &cs->voters) !=
-            hash_ids(0, &r->trk.config.voters.incoming)) {
-        checker_fail(k, "I24",
-                     "node %d counts others than the members as of %" PRIu64,
-                     (int)n->id, n->node->applied);
-    }
-    for (size_t i = 0; i < kvstore_n_members(n->node->store); i++) {
-        struct kv_member km = kvstore_member(n->node->store, i);
-        const char *url = km.url == NULL ? "" : km.url;
-
-        hash = crc32c(hash, (const uint8_t *)&km.id, sizeof(km.id));
-        hash = crc32c(hash, (const uint8_t *)url, strlen(url));
-    }
-    if (at->has_members && at->members_hash != hash) {
-        checker_fail(k, "I24",
-                     "node %d: the members as of %" PRIu64
-                     " are not those of another node",
-                     (int)n->id, n->node->applied);
-    }
-    at->has_members = true;
-    at->members_hash = hash;
-}
-
-/* The map is what the log says up to the last entry applied (I5). */
-static void look_at_map(struct checker *k, const struct sim_node *n)
-{
-    uint64_t applied = n->node->applied;
-
-    if (state_of_store(n->node->store) != position_at(k, applied)->state) {
-        checker_fail(k, "I5",
-                     "node %d: the map is not what the log says up to %" PRIu64,
-                     (int)n->id, applied);
-    }
-}
-
-static void look(struct checker *k, const struct sim_node *n)
-{
-    struct node_model *m = &k->nodes[n->id];
-    const struct raft *r = raft_of(n);
-
-    if (r->term < m->term || r->log.committed < m->commit ||
-        n->node->applied < m->applied) {
-        checker_fail(k, "I7",
-                     "node %d goes back: term %" PRIu64 " after %" PRIu64
-                     ", commit %" PRIu64 " after %" PRIu64 ", applied %" PRIu64
-                     " after %" PRIu64,
-                     (int)n->id, r->term, m->term, r->log.committed, m->commit,
-                     n->node->applied, m->applied);
-    }
-    if (n->node->applied > r->log.committed ||
-        r->log.committed > raft_log_last_index(&r->log)) {
-        checker_fail(k, "I7",
-                     "node %d: applied %" PRIu64 ", committed %" PRIu64
-                     ", last %" PRIu64,
-                     (int)n->id, n->node->applied, r->log.committed,
-                     raft_log_last_index(&r->log));
-    }
-    m->term = r->term;
-    m->applied = n->node->applied;
-    if (r->role != RAFT_LEADER) {
-        m->leads_term = 0;
-    }
-    if (r->log.committed > m->commit) {
-        look_at_commit(k, n, m);
-    }
-    if (r->role == RAFT_LEADER) {
-        look_at_leader(k, n);
-        look_at_progress(k, n);
-    }
-}
-
-void checker_look(struct checker *k, const struct sim_node *n)
-{
-    struct node_model *m = &k->nodes[n->id];
-    uint64_t applied = m->applied;
-
-    look(k, n);
-    /* What can be read as stable is what the disk has (I15). */
-    if (n->node->phase == PHASE_IDLE && !m->pending.is_open &&
-        memory_storage_last_index(&n->node->log) != log_last(&m->log)) {
-        checker_fail(k, "I15",
-                     "node %d calls entries up to %" PRIu64
-                     " stable, its disk has them up to %" PRIu64,
-                     (int)n->id, memory_storage_last_index(&n->node->log),
-                     log_last(&m->log));
-    }
-    /* The founding entries are in force before they are applied. */
-    if (m->applied == applied || m->applied <= SIM_NODES_MAX) {
-        return;
-    }
-    look_at_members(k, n);
-    if (m->looks++ % LOOKS_PER_MAP == 0) {
-        look_at_map(k, n);
-    }
-}
-
-void checker_read(struct checker *k, const struct sim_node *n,
-                  uint64_t committed)
-{
-    if (n->node->applied < committed) {
-        checker_fail(k, "I21",
-                     "node %d answers a read as of %" PRIu64
-                     ", when it came %" PRIu64 " was committed",
-                     (int)n->id, n->node->applied, committed);
-    }
-}
-
-uint64_t checker_committed(const struct checker *k)
-{
-    return k->committed;
 }

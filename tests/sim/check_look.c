@@ -1,0 +1,320 @@
+/* The invariants, as far as they can be seen by looking at a node. check.h says
+ * what this is. */
+
+#include <inttypes.h>
+
+#include "src/base/alloc.h"
+#include "src/base/crc32c.h"
+#include "tests/sim/check_internal.h"
+
+/* A node's whole map is compared with the model's once in so many looks. */
+#define LOOKS_PER_MAP 128
+
+static uint64_t *leader_of(struct checker *k, uint64_t term)
+{
+    while (k->n_leaders <= term) {
+        size_t n = k->n_leaders == 0 ? 64 : 2 * k->n_leaders;
+
+        k->leaders = xrealloc_array(k->leaders, n, sizeof(*k->leaders));
+        memset(k->leaders + k->n_leaders, 0,
+               (n - k->n_leaders) * sizeof(*k->leaders));
+        k->n_leaders = n;
+    }
+    return &k->leaders[term];
+}
+
+/* Whether a majority of `ids` has the entry on disk. */
+static bool is_on_majority(const struct checker *k, const struct id_list *ids,
+                           uint64_t index, uint64_t term)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < ids->n; i++) {
+        const struct node_model *m;
+
+        ASSERT(ids->ids[i] <= SIM_NODES_MAX);
+        m = &k->nodes[ids->ids[i]];
+        n += index + 1 < m->log.first || log_term(&m->log, index) == term;
+    }
+    return 2 * n > ids->n;
+}
+
+/* The entry at the end of the ledger (I5, I6, I19). */
+static void commit_one(struct checker *k, const struct sim_node *n,
+                       uint64_t index, uint64_t term)
+{
+    struct position *at = check_position(k, index);
+    const struct tracker_config *cfg = &raft_of(n)->trk.config;
+    const struct version *v = check_version(at, term);
+
+    at->committed = term;
+    at->committed_in = raft_of(n)->term;
+    k->committed = index;
+    if (v != NULL && v->is_put) {
+        state_set(&k->state, v->put);
+    }
+    at->state = k->state.sum;
+    if (v == NULL) {
+        /* The founding entries are made by everyone, and written later. */
+        if (term > 1) {
+            checker_fail(k, "I6",
+                         "node %d: entry %" PRIu64 " of term %" PRIu64
+                         " is committed and on no disk",
+                         (int)n->id, index, term);
+        }
+        return;
+    }
+    if (term > 1 &&
+        (!is_on_majority(k, &cfg->voters.incoming, index, term) ||
+         (cfg->voters.outgoing.n > 0 &&
+          !is_on_majority(k, &cfg->voters.outgoing, index, term)))) {
+        checker_fail(k, "I6",
+                     "node %d: entry %" PRIu64 " of term %" PRIu64
+                     " is committed and not on the disks of a majority",
+                     (int)n->id, index, term);
+    }
+    if (v->request_id != 0) {
+        struct put *p = check_put(k, v->request_id);
+
+        if (p->committed_at != 0 && p->committed_at != index) {
+            checker_fail(k, "I19",
+                         "one proposal is committed at %" PRIu64
+                         " and at %" PRIu64,
+                         p->committed_at, index);
+        }
+        p->committed_at = index;
+    }
+}
+
+static void look_at_commit(struct checker *k, const struct sim_node *n,
+                           struct node_model *m)
+{
+    const struct raft_log *log = &raft_of(n)->log;
+    uint64_t commit = log->committed;
+    uint64_t from = m->commit + 1;
+    uint64_t of_term = 0;
+
+    /* A leader commits by counting, entries of its own term (I9). */
+    if (m->leads_term == raft_of(n)->term &&
+        raft_log_term(log, commit, &of_term) == 0 && of_term != m->leads_term) {
+        checker_fail(k, "I9",
+                     "leader %d of term %" PRIu64 " commits entry %" PRIu64
+                     " of term %" PRIu64 " by counting",
+                     (int)n->id, m->leads_term, commit, of_term);
+    }
+    if (from < raft_log_first_index(log)) {
+        from = raft_log_first_index(log) - 1; /* of a snapshot */
+    }
+    for (uint64_t i = max_u64(from, 1); i <= commit; i++) {
+        uint64_t term = 0;
+
+        if (raft_log_term(log, i, &term) < 0) {
+            continue;
+        }
+        if (i > k->committed) {
+            if (i != k->committed + 1) {
+                checker_fail(k, "I6",
+                             "node %d commits %" PRIu64
+                             ", of what is before it nobody knew",
+                             (int)n->id, i);
+            }
+            commit_one(k, n, i, term);
+        } else if (check_position(k, i)->committed != term) {
+            checker_fail(k, "I5",
+                         "node %d: entry %" PRIu64 " of term %" PRIu64
+                         " is committed, another node's is of term %" PRIu64,
+                         (int)n->id, i, term, check_position(k, i)->committed);
+        }
+    }
+    m->commit = commit;
+}
+
+/* One leader per term (I1), which has all that was committed in terms before
+ * its own (I4). One that was paused may come to lead a term that is over. */
+static void look_at_leader(struct checker *k, const struct sim_node *n)
+{
+    const struct raft *r = raft_of(n);
+    uint64_t *leader = leader_of(k, r->term);
+    uint64_t last = k->committed;
+    uint64_t term = 0;
+
+    if (*leader != 0 && *leader != n->id) {
+        checker_fail(k, "I1", "nodes %d and %d lead term %" PRIu64,
+                     (int)*leader, (int)n->id, r->term);
+    }
+    if (*leader == n->id) {
+        return;
+    }
+    *leader = n->id;
+    while (last > 0 && check_position(k, last)->committed_in > r->term) {
+        last--;
+    }
+    if (last >= raft_log_first_index(&r->log) &&
+        (raft_log_term(&r->log, last, &term) < 0 ||
+         term != check_position(k, last)->committed)) {
+        checker_fail(k, "I4",
+                     "leader %d of term %" PRIu64
+                     " does not have the committed entry %" PRIu64,
+                     (int)n->id, r->term, last);
+    }
+}
+
+/* What a leader believes of the others is on their disks, and never falls in
+ * its term (I12). */
+static void look_at_progress(struct checker *k, const struct sim_node *n)
+{
+    struct node_model *m = &k->nodes[n->id];
+    const struct raft *r = raft_of(n);
+
+    if (m->leads_term != r->term) {
+        memset(m->match, 0, sizeof(m->match));
+        m->leads_term = r->term;
+        m->change_at = 0;
+    }
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        const struct progress *pr = tracker_progress(&r->trk, id);
+
+        if (pr == NULL) {
+            m->match[id] = 0;
+            continue;
+        }
+        if (pr->match < m->match[id] || pr->match >= pr->next ||
+            pr->match > log_last(&k->nodes[id].log)) {
+            checker_fail(k, "I12",
+                         "leader %d: node %d has %" PRIu64 ", it had %" PRIu64
+                         ", its disk has %" PRIu64,
+                         (int)n->id, (int)id, pr->match, m->match[id],
+                         log_last(&k->nodes[id].log));
+        }
+        m->match[id] = pr->match;
+    }
+}
+
+static uint32_t hash_ids(uint32_t hash, const struct id_list *ids)
+{
+    hash = crc32c(hash, (const uint8_t *)&ids->n, sizeof(ids->n));
+    return crc32c(hash, (const uint8_t *)ids->ids, ids->n * sizeof(*ids->ids));
+}
+
+/* Who is a member, and where, is the same on every node that has applied as
+ * much, by whichever way (I24); and raft counts those, unless it has taken a
+ * snapshot in that the node has not. */
+static void look_at_members(struct checker *k, const struct sim_node *n)
+{
+    struct position *at = check_position(k, n->node->applied);
+    const struct conf_state *cs = &n->node->conf_state;
+    const struct raft *r = raft_of(n);
+    uint32_t hash = hash_ids(hash_ids(0, &cs->voters), &cs->learners);
+
+    if (!raft_log_has_next_or_in_progress_snapshot(&r->log) &&
+        hash_ids(0, &cs->voters) !=
+            hash_ids(0, &r->trk.config.voters.incoming)) {
+        checker_fail(k, "I24",
+                     "node %d counts others than the members as of %" PRIu64,
+                     (int)n->id, n->node->applied);
+    }
+    for (size_t i = 0; i < kvstore_n_members(n->node->store); i++) {
+        struct kv_member km = kvstore_member(n->node->store, i);
+        const char *url = km.url == NULL ? "" : km.url;
+
+        hash = crc32c(hash, (const uint8_t *)&km.id, sizeof(km.id));
+        hash = crc32c(hash, (const uint8_t *)url, strlen(url));
+    }
+    if (at->has_members && at->members_hash != hash) {
+        checker_fail(k, "I24",
+                     "node %d: the members as of %" PRIu64
+                     " are not those of another node",
+                     (int)n->id, n->node->applied);
+    }
+    at->has_members = true;
+    at->members_hash = hash;
+}
+
+/* The map is what the log says up to the last entry applied (I5). */
+static void look_at_map(struct checker *k, const struct sim_node *n)
+{
+    uint64_t applied = n->node->applied;
+
+    if (state_of_store(n->node->store) != check_position(k, applied)->state) {
+        checker_fail(k, "I5",
+                     "node %d: the map is not what the log says up to %" PRIu64,
+                     (int)n->id, applied);
+    }
+}
+
+void check_look(struct checker *k, const struct sim_node *n)
+{
+    struct node_model *m = &k->nodes[n->id];
+    const struct raft *r = raft_of(n);
+
+    if (r->term < m->term || r->log.committed < m->commit ||
+        n->node->applied < m->applied) {
+        checker_fail(k, "I7",
+                     "node %d goes back: term %" PRIu64 " after %" PRIu64
+                     ", commit %" PRIu64 " after %" PRIu64 ", applied %" PRIu64
+                     " after %" PRIu64,
+                     (int)n->id, r->term, m->term, r->log.committed, m->commit,
+                     n->node->applied, m->applied);
+    }
+    if (n->node->applied > r->log.committed ||
+        r->log.committed > raft_log_last_index(&r->log)) {
+        checker_fail(k, "I7",
+                     "node %d: applied %" PRIu64 ", committed %" PRIu64
+                     ", last %" PRIu64,
+                     (int)n->id, n->node->applied, r->log.committed,
+                     raft_log_last_index(&r->log));
+    }
+    m->term = r->term;
+    m->applied = n->node->applied;
+    if (r->role != RAFT_LEADER) {
+        m->leads_term = 0;
+    }
+    if (r->log.committed > m->commit) {
+        look_at_commit(k, n, m);
+    }
+    if (r->role == RAFT_LEADER) {
+        look_at_leader(k, n);
+        look_at_progress(k, n);
+    }
+}
+
+void checker_look(struct checker *k, const struct sim_node *n)
+{
+    struct node_model *m = &k->nodes[n->id];
+    uint64_t applied = m->applied;
+
+    check_look(k, n);
+    /* What can be read as stable is what the disk has (I15). */
+    if (n->node->phase == PHASE_IDLE && !m->pending.is_open &&
+        memory_storage_last_index(&n->node->log) != log_last(&m->log)) {
+        checker_fail(k, "I15",
+                     "node %d calls entries up to %" PRIu64
+                     " stable, its disk has them up to %" PRIu64,
+                     (int)n->id, memory_storage_last_index(&n->node->log),
+                     log_last(&m->log));
+    }
+    /* The founding entries are in force before they are applied. */
+    if (m->applied == applied || m->applied <= SIM_NODES_MAX) {
+        return;
+    }
+    look_at_members(k, n);
+    if (m->looks++ % LOOKS_PER_MAP == 0) {
+        look_at_map(k, n);
+    }
+}
+
+void checker_read(struct checker *k, const struct sim_node *n,
+                  uint64_t committed)
+{
+    if (n->node->applied < committed) {
+        checker_fail(k, "I21",
+                     "node %d answers a read as of %" PRIu64
+                     ", when it came %" PRIu64 " was committed",
+                     (int)n->id, n->node->applied, committed);
+    }
+}
+
+uint64_t checker_committed(const struct checker *k)
+{
+    return k->committed;
+}
