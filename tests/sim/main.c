@@ -6,9 +6,8 @@
  *
  * A run that violates an invariant prints which, the last lines of its trace,
  * the command that repeats it, and writes its choices to sim-SEED.choices. The
- * status is 1 then. The seeds are shared out among --jobs processes; each run
- * has its process state to itself in time, not in space, so a crash of the
- * program under test ends its job and counts as a violation. */
+ * status is 1 then. The seeds are shared out among --jobs processes. A crash of
+ * the program under test ends its job and counts as a violation. */
 
 #include <inttypes.h>
 #include <stdio.h>

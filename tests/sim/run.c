@@ -68,7 +68,6 @@ static void fail_liveness(struct sim *s)
     struct buf text;
 
     buf_init(&text, BUF_UNLIMITED);
-
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
         const struct machine *m = &s->machines[id];
 
