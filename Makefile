@@ -15,7 +15,8 @@
 #   make check-http         hostile HTTP at both ports of real processes
 #   make check-linear       the judge of histories against known verdicts
 #   make sweep              every damage to the files of logs; JOBS= QUICK=1
-#   make sweep-io           every failing or last call of a node's storage
+#   make sweep-io           every failing or last call of a node's storage, and
+#                           every allocation that fails
 #   make fuzz               libFuzzer on TARGET= (all of tests/fuzz) for SECS=60
 #   make fuzz-replay        the committed corpora, with any compiler
 #   make check-fuzz         both, SECS=5 for each target
@@ -362,8 +363,9 @@ $(BUILD)/obj/sweep/%.o: tests/sweep/%.c
 $(SWEEP): $(SWEEP_OBJS) $(BUILD)/libtest.a $(BUILD)/libserver.a $(patsubst %,$(BUILD)/lib%.a,$(BELOW_server))
 	@echo "  LINK    $@"
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $(SWEEP_OBJS) \
-	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) \
+	    $(foreach f,malloc calloc realloc,-Wl,--wrap=$(f)) -o $@ $(SWEEP_OBJS) \
+	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS) $(CMOCKA_LIBS)
 
 sweep: $(SWEEP)
 	$(Q)$(SWEEP) files --jobs $(JOBS) $(if $(SAMPLES),--samples $(SAMPLES)) \
@@ -372,6 +374,7 @@ sweep: $(SWEEP)
 
 sweep-io: $(SWEEP)
 	$(Q)$(SWEEP) calls --jobs $(JOBS)
+	$(Q)$(SWEEP) memory --jobs $(JOBS)
 
 # Fuzzing. A target is tests/fuzz/NAME.c; replay.c runs it on files, libFuzzer
 # on what it makes up. Those that speak HTTP have a libuv without sockets.

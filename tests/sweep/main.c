@@ -1,6 +1,7 @@
-/* sweep files|calls [--jobs N] [--samples DIR] [--quick]: every damage to a
- * file, or every failing or last call. Prints the counts per corpus; the status
- * is 1 if anything was lost. A job that dies counts as a failure, too. */
+/* sweep files|calls|memory [--jobs N] [--samples DIR] [--quick]: every damage
+ * to a file, every failing or last call, or every allocation that fails. Prints
+ * the counts per corpus; the status is 1 if anything was lost. A job that dies
+ * counts as a failure, too. */
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -45,8 +46,10 @@ static void work(const char *what, const struct sweep_job *j, int fd)
     if (strcmp(what, "files") == 0) {
         sweep_logs(j, report, &r);
         sweep_snapshots(j, report, &r);
-    } else {
+    } else if (strcmp(what, "calls") == 0) {
         sweep_calls(j, report, &r);
+    } else {
+        sweep_memory(j, report, &r);
     }
 }
 
@@ -119,7 +122,8 @@ int main(int argc, char **argv)
 {
     struct sweep_job all = {.n_jobs = 1};
     bool good = argc >= 2 && (strcmp(argv[1], "files") == 0 ||
-                              strcmp(argv[1], "calls") == 0);
+                              strcmp(argv[1], "calls") == 0 ||
+                              strcmp(argv[1], "memory") == 0);
 
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--quick") == 0) {
@@ -133,8 +137,8 @@ int main(int argc, char **argv)
         }
     }
     if (!good || all.n_jobs == 0) {
-        (void)fputs("usage: sweep files|calls [--jobs N] [--samples DIR] "
-                    "[--quick]\n",
+        (void)fputs("usage: sweep files|calls|memory [--jobs N] "
+                    "[--samples DIR] [--quick]\n",
                     stderr);
         return 2;
     }

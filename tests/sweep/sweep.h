@@ -1,6 +1,6 @@
 /* The sweeps: every damage to a file (files.c), every failing or last call
- * (calls.c). Each is a list of corpora, whose faults are shared out among the
- * jobs; main.c adds the counts up. */
+ * (calls.c), every allocation that fails (memory.c). Each is a list of corpora,
+ * whose faults are shared out among the jobs; main.c adds the counts up. */
 
 #ifndef TESTS_SWEEP_SWEEP_H
 #define TESTS_SWEEP_SWEEP_H
@@ -12,7 +12,7 @@ struct sweep_job {
     uint64_t job; /* of n_jobs, this one */
     uint64_t n_jobs;
     const char *samples; /* data directories of the Go program; or NULL */
-    bool quick;          /* leave out the corpora that take long */
+    bool quick;          /* leave out what takes long */
 };
 
 /* The counts of one corpus, called once per job and corpus. */
@@ -29,5 +29,12 @@ void sweep_snapshots(const struct sweep_job *j, sweep_report_cb *report,
  * "repaired" one that finds all that was acknowledged; a refusal counts as
  * lost. */
 void sweep_calls(const struct sweep_job *j, sweep_report_cb *report, void *ctx);
+
+/* The k-th allocation fails: the process aborts with one line, and the power
+ * may be cut, too. For every k on a node's storage, on its start, and on whole
+ * nodes. The verdicts are those of sweep_calls; a process that dies otherwise,
+ * or not, counts as lost. */
+void sweep_memory(const struct sweep_job *j, sweep_report_cb *report,
+                  void *ctx);
 
 #endif /* TESTS_SWEEP_SWEEP_H */
