@@ -4,6 +4,7 @@
 #include "transport/headers.h"
 
 #include <inttypes.h>
+#include <uv.h>
 
 #include "src/base/rng.h"
 
@@ -128,6 +129,57 @@ bool peer_version_readable(struct bytes server)
     return version_parse(server, &its) && version_at_least(its, OWN_MIN);
 }
 
+/* --- where a node is reached --- */
+
+bool peer_urls_parse(struct bytes value, struct addr *first)
+{
+    struct addr other;
+    struct addr *to = first;
+
+    for (;;) {
+        const uint8_t *comma =
+            value.len > 0 ? memchr(value.data, ',', value.len) : NULL;
+        size_t len = comma == NULL ? value.len : (size_t)(comma - value.data);
+
+        if (addr_parse_url((struct bytes){value.data, len}, to, NULL) < 0) {
+            return false;
+        }
+        if (comma == NULL) {
+            return true;
+        }
+        value = (struct bytes){comma + 1, value.len - len - 1};
+        to = &other;
+    }
+}
+
+/* Whether `host` is an address at all, and one of a single node. A name may be
+ * either, only the resolver knows. */
+static bool is_one_node(const char *host)
+{
+    static const struct in6_addr any = IN6ADDR_ANY_INIT;
+    struct in6_addr six;
+
+    if (strchr(host, ':') == NULL) {
+        return strcmp(host, "0.0.0.0") != 0;
+    }
+    return uv_inet_pton(AF_INET6, host, &six) == 0 &&
+           memcmp(&six, &any, sizeof(any)) != 0;
+}
+
+bool peer_url_print(const char *url, char out[ADDR_URL_MAX])
+{
+    struct addr addr;
+
+    if (url == NULL ||
+        addr_parse_url((struct bytes){(const uint8_t *)url, strlen(url)}, &addr,
+                       NULL) < 0 ||
+        !is_one_node(addr.host)) {
+        return false;
+    }
+    addr_print_url(&addr, out);
+    return true;
+}
+
 /* --- field lines --- */
 
 static void print(char *out, size_t size, const char *fmt, ...)
@@ -143,22 +195,51 @@ static void print(char *out, size_t size, const char *fmt, ...)
     ASSERT(n > 0 && (size_t)n < size);
 }
 
-void peer_fields_init(struct peer_fields *f, uint64_t id, uint64_t cluster_id)
+static void print_requests(struct peer_fields *f)
 {
-    hex_id_print(id, f->id);
-    hex_id_print(cluster_id, f->cluster_id);
+    bool known = f->url[0] != '\0';
+
+    /* A Go raftexample does not send X-PeerURLs, and a malformed one makes a Go
+     * listener panic (formats-transport 8). We send it all the same, well
+     * formed: who is too far behind in the log to know our URL could not answer
+     * us, and two such nodes, when all others were removed, would wait for each
+     * other for ever (tests/sim shows it). A Go node does what its etcd made
+     * the field for [etcd rafthttp util.go addRemoteFromRequest]. */
     print(f->stream, sizeof(f->stream),
           "X-Etcd-Cluster-ID: %s\r\n"
           "X-Min-Cluster-Version: " PEER_MIN_CLUSTER_VERSION "\r\n"
           "X-Server-From: %s\r\n"
-          "X-Server-Version: " PEER_SERVER_VERSION "\r\n",
-          f->cluster_id, f->id);
+          "X-Server-Version: " PEER_SERVER_VERSION "\r\n"
+          "%s%s%s",
+          f->cluster_id, f->id, known ? "X-PeerURLs: " : "", f->url,
+          known ? "\r\n" : "");
     print(f->post, sizeof(f->post), "Content-Type: application/protobuf\r\n%s",
           f->stream);
+}
+
+void peer_fields_init(struct peer_fields *f, uint64_t id, uint64_t cluster_id)
+{
+    hex_id_print(id, f->id);
+    hex_id_print(cluster_id, f->cluster_id);
+    f->url[0] = '\0';
+    print_requests(f);
     print(f->answer, sizeof(f->answer), "X-Etcd-Cluster-Id: %s\r\n",
           f->cluster_id);
     print(f->stream_answer, sizeof(f->stream_answer),
           "%sX-Server-Version: " PEER_SERVER_VERSION "\r\n", f->answer);
+}
+
+void peer_fields_set_url(struct peer_fields *f, const char *url)
+{
+    char printed[ADDR_URL_MAX] = "";
+
+    if (!peer_url_print(url, printed)) {
+        printed[0] = '\0';
+    }
+    if (strcmp(printed, f->url) != 0) {
+        memcpy(f->url, printed, sizeof(f->url));
+        print_requests(f);
+    }
 }
 
 /* --- answers --- */

@@ -40,16 +40,33 @@ bool peer_versions_compatible(struct bytes server, struct bytes min);
 /* Whether a stream may be read from a node that answered with this version. */
 bool peer_version_readable(struct bytes server);
 
-/* The field lines of a transport, printed once. */
+/* --- where a node is reached --- */
+
+/* The value of X-PeerURLs: comma-separated URLs, each one that addr_parse_url
+ * takes. False if it is anything else. *first is the first of them. */
+bool peer_urls_parse(struct bytes value, struct addr *first);
+
+/* Whether others can dial `url`, and types.NewURLs of a Go node takes what is
+ * then in `out`: http://host:port. No address of "all interfaces", no brackets
+ * around what is no IPv6 address. NULL is none. */
+bool peer_url_print(const char *url, char out[ADDR_URL_MAX]);
+
+/* The field lines of a transport. */
+#define PEER_FIELDS_SIZE (256 + ADDR_URL_MAX)
 struct peer_fields {
     char cluster_id[HEX_ID_SIZE];
     char id[HEX_ID_SIZE];
-    char post[256];          /* of POST /raft */
-    char stream[256];        /* of GET /raft/stream, without X-Raft-To */
-    char answer[64];         /* of an answer to POST */
-    char stream_answer[128]; /* of an answer to a stream request */
+    char url[ADDR_URL_MAX];        /* in X-PeerURLs; empty: that is not sent */
+    char post[PEER_FIELDS_SIZE];   /* of POST /raft */
+    char stream[PEER_FIELDS_SIZE]; /* of GET /raft/stream, w/o X-Raft-To */
+    char answer[64];               /* of an answer to POST */
+    char stream_answer[128];       /* of an answer to a stream request */
 };
 void peer_fields_init(struct peer_fields *f, uint64_t id, uint64_t cluster_id);
+
+/* Others know this node under this URL from now on. One that peer_url_print
+ * refuses, or NULL: no X-PeerURLs is sent. */
+void peer_fields_set_url(struct peer_fields *f, const char *url);
 
 /* --- the answer of a peer, for a log line --- */
 

@@ -18,6 +18,7 @@
 #include "src/base/bounds.h"
 #include "src/base/buf.h"
 #include "transport/peer.h"
+#include "transport/remotes.h"
 #include "transport/transport_internal.h"
 
 #define TEXT_PLAIN "text/plain; charset=utf-8"
@@ -120,17 +121,36 @@ static void warn_sender(struct transport *t, const struct http_exchange *x,
                    http_exchange_peer(x), why);
 }
 
+#define BAD_URLS "malformed X-PeerURLs"
+
+/* Who passed the checks and is no peer says in X-PeerURLs where it is to be
+ * answered. False if that is malformed. */
+static bool learn_sender(struct transport *t, uint64_t id,
+                         const struct http_head *h)
+{
+    struct bytes urls = http_head_field(h, "X-PeerURLs");
+    struct addr addr;
+
+    if (urls.len == 0 || transport_find(t, id) != NULL) {
+        return true;
+    }
+    if (!peer_urls_parse(urls, &addr)) {
+        return false;
+    }
+    remotes_learn(t, id, &addr);
+    return true;
+}
+
 /* --- POST /raft --- */
 
 /* The sender of the request, not that of the message in it: a member hands on
  * proposals of others, and must not hear that it was removed itself. */
-static bool is_from_removed(const struct transport *t,
-                            const struct http_head *h)
+static uint64_t sender_of(const struct http_head *h)
 {
     uint64_t id;
 
-    return hex_id_parse(http_head_field(h, "X-Server-From"), &id) &&
-           transport_is_removed(t, id);
+    return hex_id_parse(http_head_field(h, "X-Server-From"), &id) ? id
+                                                                  : RAFT_NONE;
 }
 
 static void post_head(struct transport *t, struct http_exchange *x,
@@ -146,8 +166,13 @@ static void post_head(struct transport *t, struct http_exchange *x,
         refuse(x, 412, why, t->fields.answer, false);
         return;
     }
-    if (is_from_removed(t, h)) {
+    if (transport_is_removed(t, sender_of(h))) {
         refuse(x, 410, "removed member", t->fields.answer, false);
+        return;
+    }
+    if (!learn_sender(t, sender_of(h), h)) {
+        warn_sender(t, x, BAD_URLS);
+        refuse(x, 400, BAD_URLS, t->fields.answer, false);
         return;
     }
     http_accept_body(x, PEER_MESSAGE_MAX);
@@ -237,6 +262,10 @@ static int check_stream(struct transport *t, const struct http_head *h,
     }
     *peer = transport_find(t, id);
     if (*peer == NULL) {
+        if (!learn_sender(t, id, h)) {
+            *why = BAD_URLS;
+            return 400;
+        }
         *why = "error sender not found";
         return 404;
     }

@@ -1,8 +1,8 @@
 /* The endpoints of the peer port.
  *
  * Counterpart: etcd rafthttp http.go, etcdhttp/peer.go.
- * Differs: malformed versions get an answer instead of a dead connection,
- * /raft/snapshot is not offered, X-PeerURLs is not looked at. */
+ * Differs: malformed versions and malformed X-PeerURLs get an answer instead of
+ * a dead connection, /raft/snapshot is not offered. */
 
 #ifndef TRANSPORT_INBOUND_H
 #define TRANSPORT_INBOUND_H

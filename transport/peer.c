@@ -1,7 +1,8 @@
 /* One member: its streams, its pipeline, and which way a message goes.
  *
  *   state     event                                   next      made by
- *   ACTIVE    transport_remove_peer                   LEAVING   peer_leave
+ *   ACTIVE    transport_remove_peer, remotes_forget   LEAVING   peer_leave
+ *   ACTIVE    a newer remote needs the room           CLOSED    remotes.c
  *   LEAVING   pipeline written, or LEAVE_MS over      CLOSED    peer_tick
  *   any       transport_close                         CLOSED    peer_close
  *
@@ -19,7 +20,8 @@
  * that it was removed [reliability F42]. */
 #define LEAVE_MS 1000
 
-struct peer *peer_new(struct transport *t, uint64_t id, const struct addr *addr)
+static struct peer *alloc_peer(struct transport *t, uint64_t id,
+                               const struct addr *addr)
 {
     struct peer *p = xcalloc(1, sizeof(*p));
 
@@ -33,7 +35,28 @@ struct peer *peer_new(struct transport *t, uint64_t id, const struct addr *addr)
     for (int kind = 0; kind < STREAM_KINDS; kind++) {
         stream_writer_init(&p->writers[kind], p, (enum stream_kind)kind);
         stream_reader_init(&p->readers[kind], p, (enum stream_kind)kind);
+    }
+    return p;
+}
+
+struct peer *peer_new(struct transport *t, uint64_t id, const struct addr *addr)
+{
+    struct peer *p = alloc_peer(t, id, addr);
+
+    for (int kind = 0; kind < STREAM_KINDS; kind++) {
         stream_reader_tick(&p->readers[kind]);
+    }
+    return p;
+}
+
+struct peer *peer_new_remote(struct transport *t, uint64_t id,
+                             const struct addr *addr)
+{
+    struct peer *p = alloc_peer(t, id, addr);
+
+    p->is_remote = true;
+    for (int kind = 0; kind < STREAM_KINDS; kind++) {
+        stream_reader_close(&p->readers[kind]);
     }
     return p;
 }
@@ -100,6 +123,9 @@ void peer_tick(struct peer *p)
         }
         return;
     }
+    if (p->is_remote) {
+        return;
+    }
     for (int kind = 0; kind < STREAM_KINDS; kind++) {
         stream_reader_tick(&p->readers[kind]);
         stream_writer_tick(&p->writers[kind]);
@@ -136,7 +162,7 @@ void peer_update(struct peer *p, const struct addr *addr)
         p->snapshot_failed = true;
     }
     pipeline_hurry(&p->pipeline);
-    for (int kind = 0; kind < STREAM_KINDS; kind++) {
+    for (int kind = 0; kind < STREAM_KINDS && !p->is_remote; kind++) {
         stream_reader_reset(&p->readers[kind]);
     }
     /* The writers stay: the peer dialed them, wherever it is. */
@@ -214,7 +240,7 @@ void peer_says_removed(struct peer *p)
 {
     struct transport *t = p->t;
 
-    if (p->told_removed || !may_report(p)) {
+    if (p->told_removed || p->is_remote || !may_report(p)) {
         return;
     }
     p->told_removed = true;

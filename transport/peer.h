@@ -1,4 +1,5 @@
-/* One member: its streams, its pipeline, and which way a message goes.
+/* One member: its streams, its pipeline, and which way a message goes. Also one
+ * that is no member yet, a remote (remotes.h): nothing but a pipeline.
  *
  * Counterpart: etcd rafthttp peer.go.
  * Differs: removal lets what is queued leave first. */
@@ -25,6 +26,7 @@ struct peer {
     uint64_t id;
     struct addr addr;
     enum peer_state state;
+    bool is_remote; /* its readers are closed, its writers are never attached */
     struct stream_reader readers[STREAM_KINDS];
     struct stream_writer writers[STREAM_KINDS];
     struct pipeline pipeline;
@@ -46,6 +48,10 @@ struct peer {
 /* Begin to dial. */
 struct peer *peer_new(struct transport *t, uint64_t id,
                       const struct addr *addr);
+
+/* Nothing is dialed but for a message to it. */
+struct peer *peer_new_remote(struct transport *t, uint64_t id,
+                             const struct addr *addr);
 
 /* Only when CLOSED. */
 void peer_free(struct peer *p);
@@ -76,7 +82,8 @@ bool peer_is_active(const struct peer *p);
 void peer_report(struct peer *p);
 bool peer_has_news(const struct peer *p);
 
-/* It answered 410: this node is no member any more. Told once. */
+/* It answered 410: this node is no member any more. Told once; of a remote it
+ * is not taken, who may be of another cluster: all of them have the same id. */
 void peer_says_removed(struct peer *p);
 
 /* It answered 404 to a stream: it does not know this node. */

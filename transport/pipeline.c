@@ -120,7 +120,7 @@ static void pump(struct lane *l)
     http_client_request(l->client, &(struct http_request){
                                        .method = "POST",
                                        .target = PATH_RAFT,
-                                       .fields = t->fields.post,
+                                       .fields = transport_fields(t)->post,
                                        .body = {post->body, post->len},
                                        .body_owned = post->body,
                                        .has_body = true,

@@ -74,7 +74,7 @@ static void dial(struct stream_reader *r)
     (void)snprintf(target, sizeof(target), PATH_STREAM "/%s/%s",
                    stream_kind_name(r->kind), t->fields.id);
     (void)snprintf(fields, sizeof(fields), "%sX-Raft-To: %s\r\n",
-                   t->fields.stream, id);
+                   transport_fields(t)->stream, id);
 
     r->client =
         http_client_new(t->net, &(struct http_client_options){

@@ -13,6 +13,7 @@
 #include "src/base/bounds.h"
 #include "transport/inbound.h"
 #include "transport/peer.h"
+#include "transport/remotes.h"
 
 /* A snapshot may take long over a slow link; what does not move at all is
  * given up by its sender. */
@@ -52,6 +53,7 @@ int transport_open(const struct transport_options *o, struct transport **out,
     ASSERT(o->handler.is_id_removed != NULL);
     ASSERT(o->handler.self_removed != NULL);
     ASSERT(o->handler.self_unknown != NULL);
+    ASSERT(o->handler.own_url != NULL);
     ASSERT(o->handler.page != NULL);
     t->net = o->net;
     t->lg = o->lg;
@@ -63,6 +65,7 @@ int transport_open(const struct transport_options *o, struct transport **out,
     peer_fields_init(&t->fields, o->id, o->cluster_id);
     rng_seed(&t->rng, o->seed);
     list_init(&t->peers);
+    list_init(&t->remotes);
     list_init(&t->leaving);
     list_init(&t->closed);
 
@@ -93,6 +96,13 @@ void transport_warn(const struct transport *t, struct log_limit *l,
     } else {
         log_warn(t->lg, "%s (%" PRIu64 " more left out)", line, suppressed);
     }
+}
+
+const struct peer_fields *transport_fields(struct transport *t)
+{
+    ASSERT(!t->closing);
+    peer_fields_set_url(&t->fields, t->handler.own_url(t->handler.ctx));
+    return &t->fields;
 }
 
 /* --- the peer set --- */
@@ -129,6 +139,7 @@ int transport_add_peer(struct transport *t, uint64_t id, const char *url)
     if (t->n_peers >= MEMBERS_MAX) {
         return ERR_TOO_LARGE;
     }
+    remotes_forget(t, id);
     struct peer *p = peer_new(t, id, &addr);
     list_push_back(&t->peers, &p->link);
     t->n_peers++;
@@ -146,6 +157,7 @@ void transport_remove_peer(struct transport *t, uint64_t id)
 {
     struct peer *p = transport_find(t, id);
 
+    remotes_forget(t, id);
     if (p == NULL) {
         return;
     }
@@ -211,6 +223,9 @@ static void send_one(struct transport *t, const struct raft_message *m)
 {
     struct peer *p = m->to == t->id ? NULL : transport_find(t, m->to);
 
+    if (p == NULL) {
+        p = remotes_use(t, m->to);
+    }
     if (p == NULL) {
         log_debug(t->lg, "%s to %" PRIx64 " dropped: no such peer",
                   raft_message_type_name(m->type), m->to);
@@ -288,9 +303,9 @@ static void free_closed(struct transport *t)
     }
 }
 
-static struct peer *next_with_news(struct transport *t)
+static struct peer *first_with_news(struct list *peers)
 {
-    list_for_each (it, &t->peers) {
+    list_for_each (it, peers) {
         struct peer *p = container_of(it, struct peer, link);
 
         if (peer_has_news(p)) {
@@ -298,6 +313,13 @@ static struct peer *next_with_news(struct transport *t)
         }
     }
     return NULL;
+}
+
+static struct peer *next_with_news(struct transport *t)
+{
+    struct peer *p = first_with_news(&t->peers);
+
+    return p != NULL ? p : first_with_news(&t->remotes);
 }
 
 void transport_tick(struct transport *t)
@@ -310,6 +332,9 @@ void transport_tick(struct transport *t)
     advance_clock(t);
     free_closed(t);
     list_for_each (it, &t->peers) {
+        peer_tick(container_of(it, struct peer, link));
+    }
+    list_for_each (it, &t->remotes) {
         peer_tick(container_of(it, struct peer, link));
     }
     list_for_each_safe (it, &t->leaving) {
@@ -357,7 +382,8 @@ void transport_close(struct transport *t, void (*cb)(void *ctx), void *ctx)
     t->closed_cb = cb;
     t->closed_ctx = ctx;
     close_all(t, &t->peers);
+    close_all(t, &t->remotes);
     close_all(t, &t->leaving);
-    t->n_peers = 0;
+    t->n_peers = t->n_remotes = 0;
     http_listener_close(t->listener, on_listener_closed, t);
 }

@@ -11,7 +11,8 @@
  * Counterpart: etcd server/etcdserver/api/rafthttp.
  * Differs: redial backs off (100 ms doubling to 2 s, with jitter) when a peer
  * refuses; dead streams are noticed after 5 s; impossible messages are refused
- * before the core sees them. */
+ * before the core sees them; requests carry X-PeerURLs, which raftexample does
+ * not send: whoever has not applied the entry with our URL can answer us. */
 
 #ifndef TRANSPORT_TRANSPORT_H
 #define TRANSPORT_TRANSPORT_H
@@ -44,6 +45,9 @@ struct transport_handler {
     void (*self_removed)(void *ctx, uint64_t told_by);
     /* A peer does not know this node (404). */
     void (*self_unknown)(void *ctx, uint64_t told_by);
+    /* The URL under which the other members know this node, or NULL; borrowed
+     * for the call. They are told with every request. */
+    const char *(*own_url)(void *ctx);
     /* A GET on the peer port outside /raft ("/health", ...): append the body
      * to `body`, set the content type (static) and return the status; 404 for
      * a page that does not exist. */
@@ -67,9 +71,10 @@ MUST_CHECK int transport_open(const struct transport_options *o,
                               struct transport **out, struct errmsg *em);
 
 /* Encode and queue `n` messages; `messages` are borrowed. Those to 0, to
- * oneself or to unknown ids are dropped. Never fails: what has no room is
- * dropped and reported unreachable by the next transport_tick, not from
- * inside. They leave at the next http_net_flush. */
+ * oneself or to unknown ids are dropped, but for an id that is no peer and has
+ * lately told us its URL (remotes.h). Never fails: what has no room is dropped
+ * and reported unreachable by the next transport_tick, not from inside. They
+ * leave at the next http_net_flush. */
 void transport_send(struct transport *t, const struct raft_message *messages,
                     size_t n);
 

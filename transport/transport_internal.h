@@ -31,6 +31,8 @@ struct transport {
     struct http_listener *listener;
     struct list peers;   /* PEER_ACTIVE */
     size_t n_peers;      /* of those */
+    struct list remotes; /* PEER_ACTIVE, no members; longest unused first */
+    size_t n_remotes;
     struct list leaving; /* PEER_LEAVING */
     struct list closed;  /* PEER_CLOSED: freed outside of their callbacks */
 
@@ -54,6 +56,9 @@ void transport_warn(const struct transport *t, struct log_limit *l,
 
 /* Whether this id belonged to a member and does no more. */
 bool transport_is_removed(const struct transport *t, uint64_t id);
+
+/* The field lines, with the URL that this node has now. */
+const struct peer_fields *transport_fields(struct transport *t);
 
 /* The active peer with this id, or NULL. */
 struct peer *transport_find(const struct transport *t, uint64_t id);

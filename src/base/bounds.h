@@ -67,6 +67,7 @@ static_assert(PAYLOAD_SIZE_MAX > VALUE_SIZE_LIMIT + KEY_SIZE_MAX + 128,
 #define PEER_APPEND_ENTRIES_MAX 1000000     /* entries of one type 1 frame */
 #define PEER_QUEUE_BYTES_MAX    (64 * MiB)  /* not yet taken by the socket */
 #define PEER_CONNS_MAX          256         /* accepted on the peer port */
+#define PEER_REMOTES_MAX        16 /* senders that are no members yet */
 
 /* --- disk (formats-wal.md) --- */
 #define WAL_SEGMENT_BYTES_DEFAULT 64000000

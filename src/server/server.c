@@ -192,6 +192,18 @@ static void on_self_unknown(void *ctx, uint64_t told_by)
     raftnode_report_unknown(((struct server *)ctx)->node, told_by);
 }
 
+/* As the members' table says, which has what others gave us as URL; before the
+ * log has told, as --cluster does. */
+static const char *own_url(void *ctx)
+{
+    const struct server *s = ctx;
+    const char *url =
+        s->node == NULL ? NULL
+                        : kvstore_member_url(raftnode_store(s->node), s->o->id);
+
+    return url != NULL ? url : s->o->cluster[s->o->id - 1].url;
+}
+
 static int on_page(void *ctx, struct bytes path, struct buf *body,
                    const char **content_type)
 {
@@ -287,6 +299,7 @@ static int open_transport(struct server *s, struct errmsg *em)
                 .is_id_removed = is_id_removed,
                 .self_removed = on_self_removed,
                 .self_unknown = on_self_unknown,
+                .own_url = own_url,
                 .page = on_page,
             },
     };

@@ -66,6 +66,12 @@ static void on_told(void *ctx, uint64_t told_by)
     ASSERT(told_by == PEER);
 }
 
+static const char *on_own_url(void *ctx)
+{
+    (void)ctx;
+    return "http://192.0.2.1:80";
+}
+
 static int on_page(void *ctx, struct bytes path, struct buf *body,
                    const char **content_type)
 {
@@ -83,7 +89,7 @@ static void run_open(struct run *r)
         .listen = {"127.0.0.1", 1},
         .seed = 1,
         .handler = {r, on_process, on_unreachable, on_snapshot, on_is_removed,
-                    on_told, on_told, on_page},
+                    on_told, on_told, on_own_url, on_page},
     };
 
     memset(r, 0, sizeof(*r));

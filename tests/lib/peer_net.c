@@ -97,6 +97,13 @@ static void self_unknown(void *ctx, uint64_t told_by)
     n->unknown_to = told_by;
 }
 
+static const char *own_url(void *ctx)
+{
+    const struct peer_node *n = ctx;
+
+    return n->url[0] == '\0' ? NULL : n->url;
+}
+
 static int page(void *ctx, struct bytes path, struct buf *body,
                 const char **content_type)
 {
@@ -202,6 +209,7 @@ struct peer_node *peer_net_start(struct peer_net *net, uint64_t id)
                     .is_id_removed = is_id_removed,
                     .self_removed = self_removed,
                     .self_unknown = self_unknown,
+                    .own_url = own_url,
                     .page = page},
     };
 
@@ -210,6 +218,7 @@ struct peer_node *peer_net_start(struct peer_net *net, uint64_t id)
         fail_msg("node %d: %s", (int)id, em.text);
     }
     n->port = http_listener_port(n->t->listener);
+    (void)snprintf(n->url, sizeof(n->url), "http://127.0.0.1:%d", n->port);
     return n;
 }
 

@@ -30,6 +30,7 @@ struct peer_node {
     uint64_t id;
     uint64_t cluster_id;
     uint16_t port; /* kept over restarts; 0: never started */
+    char url[64];  /* what own_url says; empty: nothing */
     bool closing;
 
     /* What its handler was given. */

@@ -112,6 +112,92 @@ static void test_fields(void **state)
     peer_fields_init(&f, UINT64_MAX, UINT64_MAX); /* the longest ones fit */
 }
 
+static void test_fields_with_a_url(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url;
+        const char *sent; /* NULL: none */
+    } CASES[] = {
+        {"http://127.0.0.1:2380", "http://127.0.0.1:2380"},
+        {" HTTP://node-1.example:1 ", "http://node-1.example:1"},
+        {"http://[::1]:80", "http://[::1]:80"},
+        {"http://[2001:db8::7]:65535", "http://[2001:db8::7]:65535"},
+        {NULL, NULL},
+        {"", NULL},
+        {"nonsense", NULL},
+        {"https://127.0.0.1:2380", NULL},
+        {"http://:2380", NULL},
+        {"http://127.0.0.1:2380/", NULL},
+        {"http://127.0.0.1:2380,http://127.0.0.1:2381", NULL},
+        {"http://a b:1", NULL},
+        {"http://a\r\nX: y:1", NULL},
+        {"http://0.0.0.0:2380", NULL}, /* where others would meet themselves */
+        {"http://[::]:2380", NULL},
+        {"http://[0:0::]:2380", NULL},
+        {"http://[1:2:3]:2380", NULL}, /* Go: no IPv6 address */
+    };
+    struct peer_fields f;
+    char line[ADDR_URL_MAX + 32];
+
+    peer_fields_init(&f, 10, 0x1000);
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        peer_fields_set_url(&f, CASES[i].url);
+        (void)snprintf(line, sizeof(line), "3.4.23\r\n%s%s%s",
+                       CASES[i].sent == NULL ? "" : "X-PeerURLs: ",
+                       CASES[i].sent == NULL ? "" : CASES[i].sent,
+                       CASES[i].sent == NULL ? "" : "\r\n");
+        assert_true(strlen(f.stream) > strlen(line));
+        assert_string_equal(f.stream + strlen(f.stream) - strlen(line), line);
+        assert_string_equal(f.post + strlen(f.post) - strlen(f.stream),
+                            f.stream);
+    }
+
+    /* The longest ones fit. */
+    char url[ADDR_URL_MAX];
+    (void)snprintf(url, sizeof(url), "http://%0255d:65535", 0);
+    peer_fields_init(&f, UINT64_MAX, UINT64_MAX);
+    peer_fields_set_url(&f, url);
+    assert_non_null(strstr(f.post, url));
+}
+
+static void test_peer_urls(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *value;
+        const char *first; /* NULL: malformed */
+    } CASES[] = {
+        {"http://a:1", "http://a:1"},
+        {" http://a:1 ", "http://a:1"},
+        {"http://a:1,http://b:2", "http://a:1"},
+        {"http://[::1]:1 , http://b:2,http://c:3", "http://[::1]:1"},
+        {"", NULL},
+        {" ", NULL},
+        {",", NULL},
+        {"http://a:1,", NULL},
+        {",http://a:1", NULL},
+        {"http://a:1,,http://b:2", NULL},
+        {"http://a:1,nonsense", NULL},
+        {"http://a:1 http://b:2", NULL},
+        {"http://a:1/,http://b:2", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        char printed[ADDR_URL_MAX];
+        struct addr first;
+
+        if (peer_urls_parse(text(CASES[i].value), &first) !=
+            (CASES[i].first != NULL)) {
+            fail_msg("\"%s\"", CASES[i].value);
+        }
+        if (CASES[i].first != NULL) {
+            addr_print_url(&first, printed);
+            assert_string_equal(printed, CASES[i].first);
+        }
+    }
+}
+
 static void test_answer_text(void **state)
 {
     (void)state;
@@ -155,6 +241,8 @@ int main(void)
         cmocka_unit_test(test_hex_ids),
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_fields_with_a_url),
+        cmocka_unit_test(test_peer_urls),
         cmocka_unit_test(test_answer_text),
         cmocka_unit_test(test_back_off_is_bounded),
     };

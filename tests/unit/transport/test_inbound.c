@@ -576,8 +576,8 @@ static void parse_python(const char *p, char quote, struct buf *out)
     }
 }
 
-/* Where we differ on purpose: a malformed version gets an answer, X-PeerURLs
- * is not looked at, /raft/snapshot is not offered. */
+/* Where we differ on purpose: malformed versions and X-PeerURLs get an answer,
+ * /raft/snapshot is not offered. */
 static bool differs(const char *title)
 {
     static const char *TITLES[] = {

@@ -213,6 +213,7 @@ static void test_request_of_a_stream(void **state)
         "\r\nX-Server-From: 1\r\n",
         "\r\nX-Server-Version: 3.4.23\r\n",
         "\r\nX-Raft-To: 2\r\n",
+        "\r\nX-PeerURLs: http://127.0.0.1:", /* ours; raftexample has none */
     };
     struct buf in;
     uint16_t port;
@@ -229,7 +230,6 @@ static void test_request_of_a_stream(void **state)
             fail_msg("no %s in %s", FIELDS[i], buf_cstr(&in));
         }
     }
-    assert_null(strstr(buf_cstr(&in), "PeerURLs"));
     close(fd);
     close(listener);
     node(2)->port = 0;
