@@ -14,7 +14,8 @@ static void net_send(void *ctx, const struct raft_message *messages, size_t n)
     for (size_t i = 0; i < n; i++) {
         const struct raft_message *m = &messages[i];
 
-        if (m->to != 0 && m->to <= SIM_NODES_MAX && from->peers[m->to]) {
+        if (m->to != 0 && m->to <= SIM_NODES_MAX &&
+            (from->peers[m->to] || from->remotes[m->to])) {
             from->hooks.send(from->hooks.ctx, from, m);
         }
     }
@@ -27,6 +28,7 @@ static void net_add(void *ctx, uint64_t id, const char *url)
     (void)url;
     ASSERT(id >= 1 && id <= SIM_NODES_MAX);
     n->peers[id] = true;
+    n->remotes[id] = false;
 }
 
 static void net_remove(void *ctx, uint64_t id)
@@ -34,7 +36,7 @@ static void net_remove(void *ctx, uint64_t id)
     struct sim_node *n = ctx;
 
     if (id <= SIM_NODES_MAX) {
-        n->peers[id] = false;
+        n->peers[id] = n->remotes[id] = false;
     }
 }
 
@@ -45,6 +47,12 @@ static char *net_check_url(void *ctx, struct bytes url)
         return NULL;
     }
     return xasprintf("%.*s", (int)url.len, (const char *)url.data);
+}
+
+void sim_node_hear(struct sim_node *n, uint64_t from)
+{
+    ASSERT(from != n->id);
+    n->remotes[from] = !n->peers[from] && !raftnode_was_removed(n->node, from);
 }
 
 void sim_node_dial(struct sim_node *n, const struct sim_node *peer)
@@ -197,6 +205,7 @@ int sim_node_run(struct sim_node *n, const struct sim_node_options *o,
     int rc;
 
     memset(n->peers, 0, sizeof(n->peers));
+    memset(n->remotes, 0, sizeof(n->remotes));
     n->held = (struct sim_write){0};
     n->seam = storage_seam(n->storage);
     for (size_t i = 0; i < cfg.n_peers; i++) {

@@ -20,7 +20,8 @@ struct storage;
 
 struct sim_node_hooks {
     void *ctx;
-    /* A message to a peer that the node was told to talk to; borrowed. */
+    /* A message to a peer that the node was told to talk to, or to one that it
+     * heard of (sim_node_hear); borrowed. */
     void (*send)(void *ctx, struct sim_node *from,
                  const struct raft_message *m);
     /* The node asks for a write, of its own snapshot if `own` is not NULL.
@@ -58,9 +59,10 @@ struct sim_node {
     struct raftnode *node;        /* NULL: down */
     struct raftnode_storage seam; /* of `storage` */
     bool held_writes;
-    struct sim_write held;         /* done NULL: none */
-    struct sim_written written;    /* of the write that is under way */
-    bool peers[SIM_NODES_MAX + 1]; /* whom the node was told to talk to */
+    struct sim_write held;           /* done NULL: none */
+    struct sim_written written;      /* of the write that is under way */
+    bool peers[SIM_NODES_MAX + 1];   /* whom the node was told to talk to */
+    bool remotes[SIM_NODES_MAX + 1]; /* who told it where to be answered */
 };
 
 struct sim_node_options {
@@ -94,6 +96,10 @@ MUST_CHECK int sim_node_run(struct sim_node *n,
                             const struct sim_node_options *o,
                             struct raftnode_recovered *found,
                             struct errmsg *em);
+
+/* A message comes to `n` from `from`: if that is no peer, `n` learns where to
+ * answer it, as the transport does (transport/remotes.h). */
+void sim_node_hear(struct sim_node *n, uint64_t from);
 
 /* What dialing would tell `n`: that `peer` knows it was removed. */
 void sim_node_dial(struct sim_node *n, const struct sim_node *peer);

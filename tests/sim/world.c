@@ -167,6 +167,7 @@ static void deliver(struct sim *s, struct packet *p)
     sim_trace(s, lost ? TRACE_DROP : TRACE_DELIVER, (uint32_t)p->from,
               (uint32_t)p->to, raft_message_type_name(m.type), m.term, m.index);
     if (!lost) {
+        sim_node_hear(&to->n, p->from);
         (void)raftnode_step(to->n.node, &m);
         s->n_snapshots += m.type == RAFT_MSG_SNAP;
         checker_look(s->checker, &to->n);
@@ -226,16 +227,6 @@ static void close_machine(struct sim *s, struct machine *m)
     m->life++;
 }
 
-/* What a daemon cannot do yet: a node that has not applied the entry with the
- * URL of a newer member cannot answer it. Two such nodes, when everybody else
- * was removed, would wait for each other; here they have an address book. */
-static void know_everybody(struct machine *m)
-{
-    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
-        m->n.peers[id] = id != m->n.id && !raftnode_was_removed(m->n.node, id);
-    }
-}
-
 /* Queues so small that they are full all the time. */
 static void shrink_queues(const struct swarm *w, struct machine *m)
 {
@@ -290,7 +281,6 @@ void machine_start(struct sim *s, struct machine *m)
         checker_fail(s->checker, "I15", "node %d does not run: %s",
                      (int)m->n.id, em.text);
     }
-    know_everybody(m);
     shrink_queues(&s->swarm, m);
     checker_look(s->checker, &m->n);
     sim_schedule(s, EVENT_TICK, (uint32_t)m->n.id, m->tick_us);
@@ -361,7 +351,6 @@ static void turn(struct sim *s, struct machine *m)
 {
     m->has_turn = false;
     raftnode_process(m->n.node);
-    know_everybody(m); /* a snapshot has its own idea */
     checker_look(s->checker, &m->n);
     end_if_over(s, m);
 }
