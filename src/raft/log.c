@@ -136,12 +136,25 @@ bool raft_log_match_term(const struct raft_log *l, struct entry_id id)
     return raft_log_term(l, id.index, &term) == 0 && term == id.term;
 }
 
-bool raft_log_is_up_to_date(const struct raft_log *l, struct entry_id last)
+/* Whether a log that ends in `last` is at least as up to date as one that ends
+ * in `own` [Raft 5.4.1]. */
+static bool reaches(struct entry_id last, struct entry_id own)
 {
-    struct entry_id own = raft_log_last_entry_id(l);
-
     return last.term > own.term ||
            (last.term == own.term && last.index >= own.index);
+}
+
+bool raft_log_is_up_to_date(const struct raft_log *l, struct entry_id last)
+{
+    return reaches(last, raft_log_last_entry_id(l));
+}
+
+bool raft_log_is_committed_within(const struct raft_log *l,
+                                  struct entry_id last)
+{
+    struct entry_id own = {.index = l->committed};
+
+    return raft_log_term(l, own.index, &own.term) == 0 && reaches(last, own);
 }
 
 /* A range beyond the log is a mistake of ours; one that is compacted can

@@ -91,6 +91,10 @@ bool raft_log_match_term(const struct raft_log *l, struct entry_id id);
 /* Whether a log that ends in `last` may lead us [Raft 5.4.1]. */
 bool raft_log_is_up_to_date(const struct raft_log *l, struct entry_id last);
 
+/* The same of the committed part of the log only. */
+bool raft_log_is_committed_within(const struct raft_log *l,
+                                  struct entry_id last);
+
 /* Append to `out` the entries [lo, hi), limited to `max_size` encoded bytes,
  * but at least one if any.
  *   ERR_COMPACTED  lo is below the first index; `out` is unchanged

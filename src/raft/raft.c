@@ -420,17 +420,17 @@ static int find_conf_change(void *ctx, struct raft_entry *const *items,
 
 /* Page by page, so that a long backlog is not loaded at once [raft-core EL-2].
  */
-static bool has_unapplied_conf_changes(const struct raft *r)
+bool raft_has_conf_changes(const struct raft *r, uint64_t after, uint64_t last)
 {
     const struct raft_log *l = &r->log;
     bool found = false;
     int rc;
 
-    if (l->applied >= l->committed) {
+    if (after >= last) {
         return false;
     }
-    rc = raft_log_scan(l, l->applied + 1, l->committed + 1,
-                       l->max_applying_ents_size, &found, find_conf_change);
+    rc = raft_log_scan(l, after + 1, last + 1, l->max_applying_ents_size,
+                       &found, find_conf_change);
     if (rc < 0) {
         log_fatal(r->lg, "scan for configuration changes: %s", err_str(rc));
     }
@@ -451,7 +451,7 @@ void raft_hup(struct raft *r, enum campaign_type type)
     /* With a committed change not applied we would campaign in the old
      * configuration: two leaders in one term would be possible
      * [raft-core PF-24]. */
-    if (has_unapplied_conf_changes(r)) {
+    if (raft_has_conf_changes(r, r->log.applied, r->log.committed)) {
         log_warn(r->lg,
                  "%" PRIx64 " has a configuration change to apply at term "
                  "%" PRIu64 ", no campaign",

@@ -156,6 +156,10 @@ void raft_tick_heartbeat(struct raft *r);
 bool raft_promotable(const struct raft *r);
 bool raft_past_election_timeout(const struct raft *r);
 
+/* Whether the log has a configuration change in (after, last]; `after` is not
+ * below what is applied. */
+bool raft_has_conf_changes(const struct raft *r, uint64_t after, uint64_t last);
+
 /* Campaign, if the node may [raft-core EL-1]. */
 void raft_hup(struct raft *r, enum campaign_type type);
 void raft_campaign(struct raft *r, enum campaign_type type);

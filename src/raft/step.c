@@ -99,6 +99,32 @@ static void handle_lower_term(struct raft *r, const struct raft_message *m)
 
 /* --- the same in every role --- */
 
+/* Whether a log that ends in `last` may lead us [Raft 5.4.1].
+ *
+ * A member that was removed, and knows it, asks for less: that the candidate
+ * has what is committed here. It counts no more for what came after its
+ * removal, so entries it has beyond that are no promise to anybody. But members
+ * that have not learned of the removal may still need its vote, and some of
+ * those entries may be on no other disk: of two members of which the leader was
+ * removed, the other one would ask in vain for ever.
+ *
+ * It is safe: of n members before the removal, a majority of n has floor(n / 2)
+ * others, a majority of the n - 1 others has floor((n - 1) / 2) + 1; together
+ * that is n, so they share one of the n - 1, and its vote is not given away.
+ * The change that brought us back, if there is one, is not in our log: then we
+ * count for nothing behind it either. The reference has no such rule. */
+static bool may_lead_us(const struct raft *r, struct entry_id last)
+{
+    if (raft_log_is_up_to_date(&r->log, last)) {
+        return true;
+    }
+    /* No snapshot is on its way to disk: one lists us [raft-core SNAP-7]. */
+    return tracker_progress(&r->trk, r->id) == NULL &&
+           !raft_has_conf_changes(r, r->log.applied,
+                                  raft_log_last_index(&r->log)) &&
+           raft_log_is_committed_within(&r->log, last);
+}
+
 /* [Raft 5.2, 5.4.1, raft-core EL-8..12]. Learners answer as well: they may not
  * know yet that they are voters. */
 static void handle_vote_request(struct raft *r, const struct raft_message *m)
@@ -118,7 +144,7 @@ static void handle_vote_request(struct raft *r, const struct raft_message *m)
         return; /* [raft-core PF-44] */
     }
     ASSERT(m->term >= r->term);
-    granted = can_vote && raft_log_is_up_to_date(&r->log, last);
+    granted = can_vote && may_lead_us(r, last);
     log_info(r->lg,
              "%" PRIx64 " %s %s of %" PRIx64 " (log term %" PRIu64
              ", index %" PRIu64 ") at term %" PRIu64 ", vote %" PRIx64,

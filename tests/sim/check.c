@@ -455,6 +455,19 @@ static bool is_newer(struct entry_id a, struct entry_id b)
     return a.term > b.term || (a.term == b.term && a.index > b.index);
 }
 
+/* The end of the log that a vote of this node stands for: of one that was
+ * removed, and counts no more, of what it had committed (may_lead_us of
+ * src/raft/step.c). */
+static struct entry_id log_behind_vote(const struct sim_node *n,
+                                       const struct node_model *m)
+{
+    uint64_t last = tracker_progress(&raft_of(n)->trk, n->id) == NULL
+                        ? m->hs.commit
+                        : log_last(&m->log);
+
+    return (struct entry_id){log_term(&m->log, last), last};
+}
+
 /* A vote goes to a log that is as up to date as the voter's (I10). Entries of
  * the term itself may have come in since it was decided. */
 static void check_vote(struct checker *k, const struct sim_node *n,
@@ -462,8 +475,7 @@ static void check_vote(struct checker *k, const struct sim_node *n,
 {
     const struct node_model *m = &k->nodes[n->id];
     const struct node_model *to = &k->nodes[msg->to];
-    struct entry_id last = {log_term(&m->log, log_last(&m->log)),
-                            log_last(&m->log)};
+    struct entry_id last = log_behind_vote(n, m);
 
     if (to->campaign_term == msg->term && last.term < msg->term &&
         is_newer(last, to->campaign_log)) {

@@ -284,6 +284,118 @@ static void test_step_down_on_removal(void **state)
     }
 }
 
+/* --- the vote of a removed member --- */
+
+/* The answer to a request of member 2 whose log ends at `index` of `term`. */
+static bool grants(struct node *n, enum raft_message_type type, uint64_t term,
+                   uint64_t index)
+{
+    struct message_queue q;
+    bool granted;
+
+    node_step(n, (struct raft_message){.type = type,
+                                       .from = 2,
+                                       .to = 1,
+                                       .term = 9,
+                                       .log_term = term,
+                                       .index = index});
+    q = read_messages(&n->r);
+    assert_int_equal(q.len, 1);
+    granted = !q.items[0].reject;
+    message_queue_release(&q);
+    return granted;
+}
+
+static void append_change(struct node *n, enum conf_change_type type,
+                          uint64_t id)
+{
+    struct conf_change cc = {.type = type, .node_id = id};
+    struct raft_message m = with_conf_change(
+        MSG(APP, 2, 1, .term = 3, .log_term = 3, .index = 4, .commit = 2), &cc);
+
+    m.entries.items[0]->index = 5;
+    m.entries.items[0]->term = 3;
+    node_step(n, m);
+    drop_messages(&n->r);
+}
+
+/* The log has the terms 1 2 2 3, the first two entries are committed. Whoever
+ * is listed, in whatever role, compares the whole log; who is not, what is
+ * committed, unless a change behind it could bring the node back. */
+static void test_vote_of_removed_member(void **state)
+{
+    const struct {
+        const char *name;
+        struct id_list voters, learners;
+        bool change_behind;
+        uint64_t term, index; /* where the candidate's log ends */
+        bool granted;
+    } cases[] = {
+        {"removed", IDS(2, 3), NO_IDS, false, 2, 2, true},
+        {"removed, later term", IDS(2, 3), NO_IDS, false, 3, 2, true},
+        {"removed, less than committed", IDS(2, 3), NO_IDS, false, 2, 1, false},
+        {"removed, older term", IDS(2, 3), NO_IDS, false, 1, 9, false},
+        {"removed, a change behind", IDS(2, 3), NO_IDS, true, 3, 4, false},
+        {"removed, all", IDS(2, 3), NO_IDS, true, 3, 5, true},
+        {"voter", IDS(1, 2, 3), NO_IDS, false, 2, 3, false},
+        {"voter, all", IDS(1, 2, 3), NO_IDS, false, 3, 4, true},
+        {"learner", IDS(2, 3), IDS(1), false, 2, 3, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        for (int pre = 0; pre < 2; pre++) {
+            struct node *n =
+                NODE(.voters = cases[i].voters, .learners = cases[i].learners,
+                     .log = TERMS(1, 2, 2, 3), .hs = {.term = 3, .commit = 2},
+                     .applied = 2);
+
+            if (cases[i].change_behind) {
+                append_change(n, CONF_CHANGE_ADD_NODE, 1);
+            }
+            if (grants(n, pre ? RAFT_MSG_PRE_VOTE : RAFT_MSG_VOTE,
+                       cases[i].term, cases[i].index) != cases[i].granted) {
+                fail_msg("%s", cases[i].name);
+            }
+            node_free(n);
+        }
+    }
+}
+
+/* Of two members, the leader is removed, and loses the lead with an entry that
+ * only it has. The other one, which has not heard of the commit, is elected and
+ * learns it. */
+static void test_removed_leader_elects_the_other(void **state)
+{
+    struct conf_change cc = {.type = CONF_CHANGE_REMOVE_NODE, .node_id = 1};
+    struct network nt;
+    struct node *n1;
+    struct node *n2;
+
+    (void)state;
+    NETWORK(&nt, NULL, NULL);
+    n1 = nt.nodes[1];
+    n2 = nt.nodes[2];
+    network_hup(&nt, 1);
+    network_send(&nt, with_conf_change(MSG(PROP, 1, 1), &cc));
+    assert_int_equal(n1->r.log.committed, 2);
+    network_isolate(&nt, 1);
+    network_send(&nt, with_data(MSG(PROP, 1, 1), "on node 1 only"));
+    next_ents(n1, NULL);
+    node_apply(n1, CONF_CHANGE_REMOVE_NODE, 1);
+    drop_messages(&n1->r);
+    raft_become_follower(&n1->r, n1->r.term, RAFT_NONE);
+    assert_int_equal(raft_log_last_index(&n1->r.log), 3);
+    network_recover(&nt);
+
+    next_ents(n2, NULL);
+    network_hup(&nt, 2);
+    assert_role(n2, RAFT_LEADER, 2);
+    assert_int_equal(n2->r.log.committed, 3);
+    assert_int_equal(n1->r.log.committed, 3);
+    network_release(&nt);
+}
+
 /* --- campaigns wait for changes to be applied --- */
 
 static void commit_remove_2(struct network *nt, bool v2)
@@ -461,6 +573,8 @@ int main(void)
         cmocka_unit_test(test_change_of_node_0_changes_nothing),
         cmocka_unit_test(test_new_member_is_probed_immediately),
         cmocka_unit_test(test_removed_leader_stays_without_step_down),
+        cmocka_unit_test(test_vote_of_removed_member),
+        cmocka_unit_test(test_removed_leader_elects_the_other),
         cmocka_unit_test(test_step_down_on_removal),
         cmocka_unit_test(test_conf_change_check_before_campaign),
         cmocka_unit_test(test_conf_change_v2_check_before_campaign),
