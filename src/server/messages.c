@@ -9,10 +9,6 @@
 #include "src/kv/image.h"
 #include "src/server/raftnode_internal.h"
 
-/* A removed node whose peers cannot be heard leaves after this many election
- * timeouts all the same. */
-#define LEAVE_TIMEOUTS 30
-
 /* --- membership changes of others, one at a time --- */
 
 /* A proposal that another member forwarded while the last change is not
@@ -222,7 +218,7 @@ static bool others_know(const struct raftnode *rn)
 
 void messages_maybe_leave(struct raftnode *rn)
 {
-    if (rn->leave_at != 0 && (others_know(rn) || rn->now >= rn->leave_at)) {
+    if (rn->is_leaving && others_know(rn)) {
         raftnode_fail(rn, RAFTNODE_REMOVED,
                       "this node, id %" PRIx64
                       ", has been removed from the cluster",
@@ -232,8 +228,8 @@ void messages_maybe_leave(struct raftnode *rn)
 
 void messages_begin_leaving(struct raftnode *rn)
 {
-    if (rn->leave_at == 0) {
-        rn->leave_at = rn->now + LEAVE_TIMEOUTS * rn->election_ticks;
+    if (!rn->is_leaving) {
+        rn->is_leaving = true;
         log_info(rn->lg,
                  "this node is no longer a member; it stays until a majority "
                  "of the others has learned that");
@@ -254,7 +250,7 @@ void raftnode_report_removed(struct raftnode *rn, uint64_t told_by)
 
 void raftnode_report_unknown(struct raftnode *rn, uint64_t told_by)
 {
-    if (rn->leave_at != 0) {
+    if (rn->is_leaving) {
         raftnode_report_removed(rn, told_by);
     }
 }

@@ -550,7 +550,7 @@ bool raftnode_healthy(const struct raftnode *rn, const char **why)
         *why = rn->why.text;
         return false;
     }
-    if (rn->leave_at != 0) {
+    if (rn->is_leaving) {
         *why = "this node has been removed from the cluster";
         return false;
     }

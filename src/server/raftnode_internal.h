@@ -76,11 +76,11 @@ struct raftnode {
     uint64_t stuck_since;   /* tick at which applied last moved or caught up */
 
     /* Set once this node knows that it was removed. It leaves when a majority
-     * of the others knows too, or at the tick `leave_at`. Until then its vote
-     * and its log may be what they need to learn it: of two members, with the
+     * of the others knows too, however long that takes. Until then its vote and
+     * its log may be what they need to learn it: of two members, with the
      * leader removed, the other one has the entry but not the news that it is
      * committed, and by its own configuration needs both to find out. */
-    uint64_t leave_at;
+    bool is_leaving;
     struct id_list removal_known_by;
 
     enum raftnode_condition condition;

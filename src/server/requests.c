@@ -118,7 +118,7 @@ void raftnode_submit(struct raftnode *rn, struct request *req)
 {
     int rc;
 
-    if (rn->condition == RAFTNODE_REMOVED || rn->leave_at != 0) {
+    if (rn->condition == RAFTNODE_REMOVED || rn->is_leaving) {
         raftnode_finish(rn, req, ERR_SELF_REMOVED, (struct bytes){0});
         return;
     }

@@ -330,7 +330,6 @@ static void end_if_over(struct sim *s, struct machine *m)
         return;
     case RAFTNODE_REMOVED:
         m->left = true;
-        m->left_unheard = m->n.node->now >= m->n.node->leave_at;
         machine_stop(s, m);
         fault_at_leaving(s);
         return;

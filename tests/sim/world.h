@@ -88,13 +88,12 @@ struct machine {
     uint64_t life;    /* counts starts and ends */
     uint64_t tick_us; /* its own clock's idea of a tick */
     uint64_t paused_until;
-    bool has_turn;     /* an EVENT_TURN is on its way */
-    bool is_used;      /* was started once, or will be soon */
-    bool joins;        /* --join */
-    bool left;         /* was removed, and has seen it */
-    bool left_unheard; /* and waited in vain for others to learn it */
-    bool disk_faulty;  /* a failure of this disk is to be expected */
-    bool is_gone;      /* fails for good */
+    bool has_turn;    /* an EVENT_TURN is on its way */
+    bool is_used;     /* was started once, or will be soon */
+    bool joins;       /* --join */
+    bool left;        /* was removed, and has seen it */
+    bool disk_faulty; /* a failure of this disk is to be expected */
+    bool is_gone;     /* fails for good */
 };
 
 struct client;
@@ -117,7 +116,6 @@ struct sim {
     uint64_t starts; /* of any node: no two lives share request ids */
     uint64_t next_value;
     bool is_calm;         /* the second phase: no more faults */
-    bool is_stranded;     /* it ended without a leader, as it may (run.c) */
     struct rng crash_rng; /* seeded for each crash, by a choice */
 
     /* For the summary. */
