@@ -10,6 +10,8 @@
 #   make check-interop      the same with nodes of etcd's raftexample among them
 #   make sim                whole clusters in virtual time: SEED=1 SEEDS=500
 #                           STEPS=20000 JOBS=; build/tests/sim has more
+#   make sim-exhaustive     all orders of events of a small cluster: DEPTH=7
+#                           SECS= JOBS= JOINED=1
 #   make bugs               planted bugs, each of which must be found: JOBS=2
 #                           BUGS="B1 B9" these; tests/bugs/README.md
 #   make check-http         hostile HTTP at both ports of real processes
@@ -341,10 +343,17 @@ $(BUILD)/obj/sim/%.o: tests/sim/%.c
 $(SIM): $(SIM_OBJS) $(BUILD)/libtest.a $(BUILD)/libserver.a $(patsubst %,$(BUILD)/lib%.a,$(BELOW_server))
 	@echo "  LINK    $@"
 	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $(SIM_OBJS) \
-	    -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
+	    $(foreach f,malloc calloc realloc free,-Wl,--wrap=$(f)) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS)
 
 sim: $(SIM)
 	$(Q)$(SIM) --seed $(SEED) --seeds $(SEEDS) --steps $(STEPS) --jobs $(JOBS)
+
+# All orders of events in a small scope. DEPTH events, at most SECS for each of
+# the two states to begin from; JOINED=1: a loop turn comes with its cause.
+DEPTH ?= 7
+sim-exhaustive: $(SIM)
+	$(Q)$(SIM) --exhaustive $(DEPTH) --jobs $(JOBS) $(if $(SECS),--secs $(SECS)) \
+	    $(if $(JOINED),--joined)
 
 # Every mistake of tests/bugs, put back into a copy, is seen by its layer.
 bugs:
@@ -385,7 +394,7 @@ FUZZ_WITH    := $(FUZZ_TARGETS:%=$(BUILD)/replay/%) $(FUZZ_TARGETS:%=$(BUILD)/fu
 CLANG        ?= clang
 $(FUZZ_LIB): LAYER_CFLAGS := $(UV_CFLAGS)
 $(FUZZ_WITH): tests/fuzz/lib/fuzz.h
-$(BUILD)/replay/step $(BUILD)/fuzz/step: $(filter-out %/main.o,$(SIM_OBJS))
+$(BUILD)/replay/step $(BUILD)/fuzz/step: $(filter-out %/main.o %/arena.o %/scope.o,$(SIM_OBJS))
 $(FUZZ_WITH): $(filter-out $(FUZZ_REPLAY),$(FUZZ_LIB)) $(BUILD)/libtest.a $(ARCHIVES)
 
 define fuzz_link
@@ -512,7 +521,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests test check check-http sim bugs check-linear sweep sweep-io fuzz fuzz-run \
+.PHONY: all tests test check check-http sim sim-exhaustive bugs check-linear sweep sweep-io fuzz fuzz-run \
         fuzz-replay check-fuzz torture bench-core check-rules \
         check-inventory check-asan check-integration check-coverage \
         check-mutants check-interop check-install coverage coverage-run lib lint fmt install install-bin \

@@ -179,6 +179,7 @@ static void see_entry(struct checker *k, const struct sim_node *n,
 static void note_pending(struct pending *p, const struct raftnode_write *w)
 {
     p->hs = w->hard_state;
+    p->must_sync = w->must_sync || w->snapshot != NULL;
     p->n = w->n_entries;
     p->first = p->n > 0 ? w->entries[0]->index : 0;
     if (p->n > p->cap) {
@@ -338,6 +339,9 @@ void checker_written(struct checker *k, const struct sim_node *n, int rc)
     if (!hard_state_is_empty(&p->hs)) {
         m->hs = p->hs;
     }
+    if (p->must_sync || p->is_own) {
+        m->synced_commit = m->hs.commit;
+    }
 }
 
 /* --- recovery (I15) --- */
@@ -438,6 +442,7 @@ void checker_recovered(struct checker *k, const struct sim_node *n,
                 found->entries.items[i]->term);
     }
     m->hs = found->hard_state;
+    m->synced_commit = m->hs.commit;
     m->pending.is_open = false;
     m->term = m->hs.term;
     m->commit = 0;

@@ -46,6 +46,7 @@ struct pending {
     bool is_open;
     bool has_snapshot; /* from the leader, or the node's own */
     bool is_own;
+    bool must_sync;
     struct entry_id snapshot;
     struct hard_state hs; /* empty: none */
     uint64_t first;
@@ -57,6 +58,7 @@ struct pending {
 struct node_model {
     struct term_log log; /* durable */
     struct hard_state hs;
+    uint64_t synced_commit; /* hs.commit may be a later one, not durable */
     struct pending pending;
     /* What this life has shown. */
     uint64_t term;

@@ -27,6 +27,8 @@ struct client {
     uint64_t key_number;
     uint64_t value;
     uint64_t committed; /* when a read began */
+    uint32_t asked;     /* the node, also once it has answered */
+    int rc;             /* its answer; SIM_UNANSWERED */
 };
 
 /* Of the operators, who do not know of each other, and of the last write. */
@@ -210,6 +212,7 @@ static void on_done(struct request *req, int rc, struct bytes value)
     sim_trace(c->s, TRACE_ANSWER, c->number, c->node, kind_name(c),
               (uint64_t)(uint32_t)rc, c->value);
     c->node = 0;
+    c->rc = rc;
     think(c->s, c);
 }
 
@@ -217,6 +220,8 @@ static void on_done(struct request *req, int rc, struct bytes value)
 static void submit(struct client *c, struct machine *m)
 {
     c->node = (uint32_t)m->n.id;
+    c->asked = c->node;
+    c->rc = SIM_UNANSWERED;
     sim_trace(c->s, TRACE_CALL, c->number, c->node, kind_name(c), c->key_number,
               c->value);
     raftnode_submit(m->n.node, &c->req);
@@ -286,6 +291,28 @@ void client_act(struct sim *s, uint32_t client)
     c->is_async =
         choose_percent(&s->choices, SITE_CLIENT, s->swarm.async_percent);
     put(c, m);
+}
+
+void client_ask(struct sim *s, uint32_t client, struct machine *m, bool write)
+{
+    struct client *c = &s->clients[client];
+
+    ASSERT(c->node == 0);
+    pick_key(s, c);
+    c->is_async = false;
+    if (write) {
+        put(c, m);
+    } else {
+        get(c, m);
+    }
+}
+
+struct client_state client_state(const struct sim *s, uint32_t client)
+{
+    const struct client *c = &s->clients[client];
+
+    return (struct client_state){c->node == 0 ? NULL : &c->req, c->asked, c->rc,
+                                 c->value};
 }
 
 void clients_forget(struct sim *s, const struct machine *m)

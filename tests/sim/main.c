@@ -3,6 +3,8 @@
  *   sim [--seed N] [--seeds N] [--steps N] [--jobs N] [--trace]
  *   sim --replay FILE [--steps N] [--trace]
  *   sim --shrink FILE [--steps N]
+ *   sim --exhaustive DEPTH [--joined] [--secs N] [--jobs N]
+ *   sim --exhaustive DEPTH --events HEX [--settled] [--joined]
  *
  * A run that violates an invariant prints which, the last lines of its trace,
  * the command that repeats it, and writes its choices to sim-SEED.choices. The
@@ -19,6 +21,7 @@
 #include <unistd.h>
 
 #include "src/base/alloc.h"
+#include "tests/sim/scope.h"
 #include "tests/sim/shrink.h"
 #include "tests/sim/world.h"
 
@@ -29,6 +32,11 @@ struct args {
     uint64_t jobs;
     const char *replay;
     const char *shrink;
+    const char *events;
+    uint64_t exhaustive; /* depth; 0: not */
+    uint64_t secs;
+    bool joined;
+    bool settled;
     bool trace;
 };
 
@@ -226,7 +234,9 @@ static int replay(const struct args *a)
 static int usage(void)
 {
     (void)fputs("usage: sim [--seed N] [--seeds N] [--steps N] [--jobs N] "
-                "[--trace] [--replay FILE] [--shrink FILE]\n",
+                "[--trace] [--replay FILE] [--shrink FILE] "
+                "[--exhaustive DEPTH [--secs N] [--joined] "
+                "[--events HEX [--settled]]]\n",
                 stderr);
     return 2;
 }
@@ -241,14 +251,27 @@ static bool parse(struct args *a, int argc, char **argv)
         {"--seed", &a->seed, NULL},     {"--seeds", &a->seeds, NULL},
         {"--steps", &a->steps, NULL},   {"--jobs", &a->jobs, NULL},
         {"--replay", NULL, &a->replay}, {"--shrink", NULL, &a->shrink},
+        {"--secs", &a->secs, NULL},     {"--exhaustive", &a->exhaustive, NULL},
+        {"--events", NULL, &a->events},
     };
+    struct {
+        const char *name;
+        bool *is_set;
+    } switches[] = {{"--trace", &a->trace},
+                    {"--joined", &a->joined},
+                    {"--settled", &a->settled}};
 
     for (int i = 1; i < argc; i++) {
         size_t f = 0;
+        size_t w = 0;
         char *end;
 
-        if (strcmp(argv[i], "--trace") == 0) {
-            a->trace = true;
+        while (w < ARRAY_LEN(switches) &&
+               strcmp(argv[i], switches[w].name) != 0) {
+            w++;
+        }
+        if (w < ARRAY_LEN(switches)) {
+            *switches[w].is_set = true;
             continue;
         }
         while (f < ARRAY_LEN(flags) && strcmp(argv[i], flags[f].name) != 0) {
@@ -266,7 +289,7 @@ static bool parse(struct args *a, int argc, char **argv)
             return false;
         }
     }
-    return a->jobs > 0;
+    return a->jobs > 0 && a->exhaustive <= SCOPE_DEPTH_MAX;
 }
 
 int main(int argc, char **argv)
@@ -275,6 +298,16 @@ int main(int argc, char **argv)
 
     if (!parse(&a, argc, argv)) {
         return usage();
+    }
+    if (a.exhaustive > 0) {
+        return scope_run(&(struct scope_options){
+            .depth = (uint32_t)a.exhaustive,
+            .jobs = a.jobs,
+            .secs = a.secs,
+            .joined = a.joined,
+            .replay = a.events,
+            .start = a.settled ? SCOPE_SETTLED : SCOPE_ELECTED,
+        });
     }
     if (a.shrink != NULL) {
         return shrink(a.shrink, a.steps);

@@ -102,7 +102,8 @@ static void put_on_wire(struct sim *s, uint64_t from,
     size_t len = raft_message_size(m);
     struct packet *p = xmalloc(sizeof(*p) + len);
 
-    *p = (struct packet){.from = from, .to = m->to, .len = len};
+    *p =
+        (struct packet){.from = from, .to = m->to, .type = m->type, .len = len};
     ASSERT(raft_message_encode(m, p->data) == p->data + len);
     push_event(s, (struct event){.time = s->now + draw_delay(s),
                                  .kind = EVENT_DELIVER,
@@ -440,9 +441,36 @@ void sim_step(struct sim *s)
     if (is_put_off(s, &e)) {
         return;
     }
-    if (e.life == life_of(s, e.kind, e.who)) {
+    if (!sim_event_is_void(s, &e)) {
         do_event(s, &e);
     }
+}
+
+bool sim_event_is_void(const struct sim *s, const struct event *e)
+{
+    return e->life != life_of(s, e->kind, e->who);
+}
+
+static struct event take_event(struct sim *s, size_t at)
+{
+    struct event e = s->heap[at];
+
+    ASSERT(at < s->n_events);
+    s->heap[at] = s->heap[--s->n_events];
+    return e;
+}
+
+void sim_do(struct sim *s, size_t at)
+{
+    struct event e = take_event(s, at);
+
+    s->steps++;
+    do_event(s, &e);
+}
+
+void sim_forget(struct sim *s, size_t at)
+{
+    xfree(take_event(s, at).packet);
 }
 
 /* --- life --- */

@@ -70,6 +70,7 @@ enum event_kind {
 struct packet {
     uint64_t from;
     uint64_t to;
+    enum raft_message_type type;
     size_t len;
     uint8_t data[];
 };
@@ -136,6 +137,16 @@ void sim_release(struct sim *s);
 /* The next event. */
 void sim_step(struct sim *s);
 
+/* Do s->heap[at], whatever its time is. From then on the order in time is lost:
+ * no sim_step after this. */
+void sim_do(struct sim *s, size_t at);
+
+/* Whether it was meant for an earlier life of its node. */
+bool sim_event_is_void(const struct sim *s, const struct event *e);
+
+/* s->heap[at] will not happen. */
+void sim_forget(struct sim *s, size_t at);
+
 void sim_schedule(struct sim *s, enum event_kind kind, uint32_t who,
                   uint64_t delay_us);
 void sim_trace(struct sim *s, enum trace_kind kind, uint32_t a, uint32_t b,
@@ -170,6 +181,20 @@ void machine_wake(struct sim *s, struct machine *m);
 void clients_init(struct sim *s);
 void clients_release(struct sim *s);
 void client_act(struct sim *s, uint32_t client);
+
+/* A client without a request under way asks this node for a write, or a read,
+ * of a key. */
+void client_ask(struct sim *s, uint32_t client, struct machine *m, bool write);
+
+/* How it stands, and how the last one ended. */
+struct client_state {
+    const struct request *req; /* under way; else NULL */
+    uint32_t node;             /* that was asked last */
+    int rc;                    /* the answer; SIM_UNANSWERED */
+    uint64_t value;            /* written or read */
+};
+#define SIM_UNANSWERED 1
+struct client_state client_state(const struct sim *s, uint32_t client);
 
 /* The node of this machine dies: what its clients wait for has an unknown
  * outcome. */
