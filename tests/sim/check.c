@@ -76,7 +76,7 @@ void checker_fail(struct checker *k, const char *invariant, const char *fmt,
 struct position *check_position(struct checker *k, uint64_t index)
 {
     while (k->n_positions <= index) {
-        size_t n = k->n_positions == 0 ? 1024 : 2 * k->n_positions;
+        size_t n = k->n_positions == 0 ? 64 : 2 * k->n_positions;
 
         k->positions = xrealloc_array(k->positions, n, sizeof(*k->positions));
         memset(k->positions + k->n_positions, 0,
@@ -114,7 +114,7 @@ static void log_set(struct term_log *l, uint64_t index, uint64_t term)
     ASSERT(index >= l->first && index <= log_last(l) + 1);
     l->n = (size_t)(index - l->first);
     if (l->n == l->cap) {
-        l->cap = l->cap == 0 ? 1024 : 2 * l->cap;
+        l->cap = l->cap == 0 ? 64 : 2 * l->cap;
         l->terms = xrealloc_array(l->terms, l->cap, sizeof(*l->terms));
     }
     l->terms[l->n++] = term;

@@ -247,6 +247,7 @@ static void end_timeout(struct sim *s, struct machine *m)
 static void tick(struct sim *s, struct machine *m)
 {
     if (raft_of(m)->role == RAFT_LEADER) {
+        m->n.node->raw->raft.election_elapsed = 0;
         sim_do(s, find_event(s, EVENT_TICK, (uint32_t)m->n.id));
     } else {
         end_timeout(s, m);
@@ -334,10 +335,6 @@ static void note_reads(struct scope *sc)
 
         if (!machine_is_up(m)) {
             continue;
-        }
-        if (m->n.node->reads.next_seq != sc->next_read[id]) {
-            sc->next_read[id] = m->n.node->reads.next_seq;
-            sc->read_asked_at[id] = m->n.node->now;
         }
         ro = &raft_of(m)->read_only;
         if (read_only_pending(ro) > 0) {

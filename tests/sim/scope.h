@@ -19,6 +19,9 @@
  * number of events is among the orders. Two things are left out, as they only
  * repeat: a second heartbeat or request for votes while one is on its way.
  *
+ * So many events are few ticks: no request is so old that it ends, or is asked
+ * again; a leader counts its ticks for silence only.
+ *
  * Two orders that lead to one state are gone on with once. What a state is,
  * scope_digest.c says: all that decides the future, which time does not. */
 
@@ -49,11 +52,9 @@ struct scope {
     bool is_symmetric; /* nothing tells node 2 from node 3 yet */
     /* For the digest, what the nodes keep to themselves: which clients had
      * their answer when each asked; the index of the read that was taken in
-     * last; when each node asked for one. */
+     * last. */
     uint32_t answered_before[SCOPE_CLIENTS];
     uint64_t read_index;
-    uint64_t next_read[SCOPE_NODES + 1];
-    uint64_t read_asked_at[SCOPE_NODES + 1];
 };
 
 /* A number for all that decides what may happen from here on. */

@@ -153,22 +153,12 @@ static void add_reads(struct digest *d, const struct raft *r)
     }
 }
 
-/* A leader counts its ticks up to the next check of its quorum; of the others
- * it matters whether they would vote. */
-static uint64_t timer_of(const struct raft *r)
-{
-    if (r->role == RAFT_LEADER) {
-        return (uint64_t)r->election_elapsed;
-    }
-    return r->election_elapsed >= r->election_timeout;
-}
-
 static void add_raft(struct digest *d, const struct raft *r)
 {
     add(d, r->term);
     add(d, r->vote);
     add(d, (uint64_t)r->role << 32 | r->lead);
-    add(d, timer_of(r));
+    add(d, r->election_elapsed >= r->election_timeout); /* would it vote? */
     add(d, r->uncommitted_size);
     add_log(d, &r->log);
     add_tracker(d, r);
@@ -222,7 +212,6 @@ static void add_up(struct digest *d, const struct machine *m)
     add(d, rn->applied);
     add(d, rn->term);
     add(d, (uint64_t)rn->soft.role << 32 | rn->soft.lead);
-    add(d, rn->reads.next_seq);
     add(d, (uint64_t)rn->condition << 1 | m->has_turn);
 }
 
@@ -272,11 +261,11 @@ static void add_link(struct digest *d, const struct sim *s, uint64_t from,
     add(d, s->cut[from][to]);
 }
 
+/* The context of a read says which attempt it is. */
 static void add_clients(struct digest *d, const struct scope *sc)
 {
     for (uint32_t i = 0; i < SCOPE_CLIENTS; i++) {
         struct client_state c = client_state(&sc->sim, i);
-        const struct raftnode *rn;
 
         add(d, (uint64_t)(uint32_t)c.rc << 32 | c.node);
         add(d, c.value);
@@ -284,14 +273,10 @@ static void add_clients(struct digest *d, const struct scope *sc)
         if (c.req == NULL) {
             continue;
         }
-        rn = sc->sim.machines[c.node].n.node;
         add(d, (uint64_t)c.req->stage);
-        add(d, c.req->deadline - rn->now);
         add(d, c.req->term);
-        if (c.req->stage == REQUEST_READ_ASKED) {
-            /* Asked again once it is older than an election timeout. */
-            add(d, min_u64(rn->now - sc->read_asked_at[c.node],
-                           SIM_ELECTION_TICKS + 1));
+        if (i == SCOPE_READER) {
+            add(d, sc->sim.machines[c.node].n.node->reads.next_seq);
         }
         if (c.req->stage == REQUEST_READ_CONFIRMED) {
             add(d, sc->read_index);
