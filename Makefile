@@ -352,6 +352,7 @@ sim: $(SIM)
 # the two states to begin from; JOINED=1: a loop turn comes with its cause.
 DEPTH ?= 7
 sim-exhaustive: $(SIM)
+	$(Q)$(SIM) --pauses
 	$(Q)$(SIM) --exhaustive $(DEPTH) --jobs $(JOBS) $(if $(SECS),--secs $(SECS)) \
 	    $(if $(JOINED),--joined)
 
@@ -394,7 +395,7 @@ FUZZ_WITH    := $(FUZZ_TARGETS:%=$(BUILD)/replay/%) $(FUZZ_TARGETS:%=$(BUILD)/fu
 CLANG        ?= clang
 $(FUZZ_LIB): LAYER_CFLAGS := $(UV_CFLAGS)
 $(FUZZ_WITH): tests/fuzz/lib/fuzz.h
-$(BUILD)/replay/step $(BUILD)/fuzz/step: $(filter-out %/main.o %/arena.o %/scope.o,$(SIM_OBJS))
+$(BUILD)/replay/step $(BUILD)/fuzz/step: $(filter-out %/main.o %/arena.o %/scope.o %/pauses.o,$(SIM_OBJS))
 $(FUZZ_WITH): $(filter-out $(FUZZ_REPLAY),$(FUZZ_LIB)) $(BUILD)/libtest.a $(ARCHIVES)
 
 define fuzz_link

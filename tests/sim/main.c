@@ -4,6 +4,7 @@
  *   sim --replay FILE [--steps N] [--trace]
  *   sim --shrink FILE [--steps N]
  *   sim --exhaustive DEPTH [--joined] [--secs N] [--jobs N]
+ *   sim --pauses
  *   sim --exhaustive DEPTH --events HEX [--settled] [--joined]
  *
  * A run that violates an invariant prints which, the last lines of its trace,
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "src/base/alloc.h"
+#include "tests/sim/pauses.h"
 #include "tests/sim/scope.h"
 #include "tests/sim/shrink.h"
 #include "tests/sim/world.h"
@@ -37,6 +39,7 @@ struct args {
     uint64_t secs;
     bool joined;
     bool settled;
+    bool pauses;
     bool trace;
 };
 
@@ -236,7 +239,7 @@ static int usage(void)
     (void)fputs("usage: sim [--seed N] [--seeds N] [--steps N] [--jobs N] "
                 "[--trace] [--replay FILE] [--shrink FILE] "
                 "[--exhaustive DEPTH [--secs N] [--joined] "
-                "[--events HEX [--settled]]]\n",
+                "[--events HEX [--settled]]] [--pauses]\n",
                 stderr);
     return 2;
 }
@@ -259,7 +262,8 @@ static bool parse(struct args *a, int argc, char **argv)
         bool *is_set;
     } switches[] = {{"--trace", &a->trace},
                     {"--joined", &a->joined},
-                    {"--settled", &a->settled}};
+                    {"--settled", &a->settled},
+                    {"--pauses", &a->pauses}};
 
     for (int i = 1; i < argc; i++) {
         size_t f = 0;
@@ -298,6 +302,9 @@ int main(int argc, char **argv)
 
     if (!parse(&a, argc, argv)) {
         return usage();
+    }
+    if (a.pauses) {
+        return pauses_run();
     }
     if (a.exhaustive > 0) {
         return scope_run(&(struct scope_options){

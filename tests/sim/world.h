@@ -183,7 +183,7 @@ void clients_release(struct sim *s);
 void client_act(struct sim *s, uint32_t client);
 
 /* A client without a request under way asks this node for a write, or a read,
- * of a key. */
+ * of the one key of small scopes. */
 void client_ask(struct sim *s, uint32_t client, struct machine *m, bool write);
 
 /* How it stands, and how the last one ended. */
