@@ -510,7 +510,8 @@ struct search {
 };
 
 /* Where this process is: for on_violation, and for whoever finds it dead. */
-static struct path *where;
+static struct path at_start;
+static struct path *where = &at_start;
 
 static void print_path(const struct path *p)
 {
