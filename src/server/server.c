@@ -33,6 +33,7 @@
 #include "src/server/raftnode.h"
 #include "src/server/status.h"
 #include "src/server/storage.h"
+#include "src/server/ticker.h"
 #include "transport/transport.h"
 
 #define CLUSTER_ID        0x1000 /* raftexample's */
@@ -57,7 +58,7 @@ struct server {
     struct httpapi *api;
     struct list free_bridges;
     uint64_t started_ms;
-    bool tick_due;
+    struct ticker ticker;
     bool stopping;
     bool closing;
     uint64_t stop_by_ms;
@@ -536,24 +537,34 @@ static void on_idle(uv_idle_t *h)
     (void)h;
 }
 
+static void on_tick_timer(uv_timer_t *t);
+
+static void await_tick(struct server *s)
+{
+    (void)uv_idle_stop(&s->idle);
+    (void)uv_timer_start(&s->tick_timer, on_tick_timer,
+                         ticker_wait_ms(&s->ticker, uv_now(&s->loop)), 0);
+}
+
 static void on_tick_timer(uv_timer_t *t)
 {
     struct server *s = t->data;
 
-    s->tick_due = true;
-    (void)uv_idle_start(&s->idle, on_idle);
+    if (ticker_look(&s->ticker, uv_now(&s->loop))) {
+        (void)uv_idle_start(&s->idle, on_idle);
+    } else {
+        await_tick(s);
+    }
 }
 
-/* At most one tick, however long the gap was; after the input of this turn. */
 static void on_check(uv_check_t *h)
 {
     struct server *s = h->data;
 
-    if (!s->tick_due || s->closing) {
+    if (s->closing || !ticker_take(&s->ticker, uv_now(&s->loop))) {
         return;
     }
-    s->tick_due = false;
-    (void)uv_idle_stop(&s->idle);
+    await_tick(s);
     raftnode_tick(s->node);
     transport_tick(s->transport);
 }
@@ -577,8 +588,8 @@ static void init_handles(struct server *s)
 
 static void start_handles(struct server *s)
 {
-    (void)uv_timer_start(&s->tick_timer, on_tick_timer, s->o->tick_ms,
-                         s->o->tick_ms);
+    ticker_init(&s->ticker, uv_now(&s->loop), s->o->tick_ms);
+    await_tick(s);
     (void)uv_prepare_start(&s->prepare, on_prepare);
     (void)uv_check_start(&s->check, on_check);
     (void)uv_signal_start(&s->sigterm, on_signal, SIGTERM);
