@@ -3,8 +3,8 @@
 
 #include "transport/headers.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
-#include <uv.h>
 
 #include "src/base/rng.h"
 
@@ -162,7 +162,7 @@ static bool is_one_node(const char *host)
     if (strchr(host, ':') == NULL) {
         return strcmp(host, "0.0.0.0") != 0;
     }
-    return uv_inet_pton(AF_INET6, host, &six) == 0 &&
+    return inet_pton(AF_INET6, host, &six) == 1 &&
            memcmp(&six, &any, sizeof(any)) != 0;
 }
 

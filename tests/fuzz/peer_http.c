@@ -18,13 +18,14 @@
 
 #define SELF 1
 #define PEER 2
+#define GONE 3 /* was removed */
+#define NEWS 7 /* may say where it is */
 
 struct run {
     struct wire w;
     struct transport *t;
     struct buf received; /* each message, encoded */
     size_t n_received;
-    bool removed; /* id 3 was */
 };
 
 static int on_process(void *ctx, const struct raft_message *m)
@@ -44,7 +45,7 @@ static int on_process(void *ctx, const struct raft_message *m)
 static void on_unreachable(void *ctx, uint64_t id)
 {
     (void)ctx;
-    ASSERT(id == PEER);
+    ASSERT(id == PEER || id == NEWS);
 }
 
 static void on_snapshot(void *ctx, uint64_t id, bool ok)
@@ -57,7 +58,7 @@ static void on_snapshot(void *ctx, uint64_t id, bool ok)
 static bool on_is_removed(void *ctx, uint64_t id)
 {
     (void)ctx;
-    return id == 3;
+    return id == GONE;
 }
 
 static void on_told(void *ctx, uint64_t told_by)
@@ -178,6 +179,9 @@ static void send_something(struct run *r)
     struct raft_message m[] = {
         {.type = RAFT_MSG_HEARTBEAT, .to = PEER, .from = SELF, .term = 1},
         {.type = RAFT_MSG_APP, .to = PEER, .from = SELF, .term = 1},
+        {.type = RAFT_MSG_HEARTBEAT, .to = NEWS, .from = SELF, .term = 1},
+        {.type = RAFT_MSG_HEARTBEAT, .to = GONE, .from = SELF, .term = 1},
+        {.type = RAFT_MSG_HEARTBEAT, .to = SELF, .from = SELF, .term = 1},
     };
 
     transport_send(r->t, m, ARRAY_LEN(m));
