@@ -51,6 +51,7 @@ static void deliver(struct sim_cluster *c, struct sim_packet *p)
     assert_int_equal(raft_message_decode((struct bytes){p->data, p->len}, &m),
                      0);
     if (!lost) {
+        sim_node_hear(to, p->from);
         (void)raftnode_step(to->node, &m);
     } else if (from->node != NULL) {
         raftnode_report_unreachable(from->node, p->to);
