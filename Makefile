@@ -29,6 +29,9 @@
 #                           MUTANTS=60 so many of them, SEED= which
 #   make check              test, lint, sim, check-rules, -inventory, -asan,
 #                           -integration, -install
+#   make bench              the system beside the Go raftexample, etcd, redis and
+#                           nginx: ROUNDS=5 SECS=5 KEYS=1000000 BENCH_DIR=
+#                           ONLY='put/64' such rows, ONLY=acceptance the asked
 #   make bench-core         the core's speed; BENCH_SECS=20
 #   make lint               layers, purity of the core, format, file sizes
 #   make fmt                format the sources in place
@@ -328,6 +331,26 @@ $(BENCH_CORE): tests/bench/bench_core.c $(patsubst %,$(BUILD)/lib%.a,raft $(BELO
 bench-core: $(BENCH_CORE)
 	$(Q)scripts/bench-core $(BUILD)
 
+# The system beside what one would use instead. ROUNDS SECS KEYS ONLY; data and
+# results are in BENCH_DIR.
+BENCH_DIR   ?= $(BUILD)/bench
+BENCH_TOOLS := $(addprefix $(BUILD)/bench/,load floor)
+$(BUILD)/obj/bench/%.o: tests/bench/%.c
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(RX_CPPFLAGS) $(RX_CFLAGS) $(CFLAGS) -MMD -MP \
+	    -c -o $@ $<
+$(BENCH_TOOLS): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(BUILD)/obj/bench/times.o $(BUILD)/libbase.a
+	@mkdir -p $(@D)
+	@echo "  LINK    $@"
+	$(Q)$(CC) $(CFLAGS) $(RX_CFLAGS) $(LDFLAGS) $(RX_LDFLAGS) -o $@ $^
+
+bench: all $(BENCH_TOOLS)
+	$(Q)tests/bench/run --binary $(BUILD)/raftexample --tools $(BUILD)/bench \
+	    --dir $(BENCH_DIR) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(SECS),--secs $(SECS)) $(if $(KEYS),--keys $(KEYS)) \
+	    $(if $(ONLY),--only '$(ONLY)')
+
 # Whole clusters in virtual time. SEED SEEDS STEPS JOBS.
 SIM      := $(BUILD)/tests/sim
 SIM_OBJS := $(patsubst tests/sim/%.c,$(BUILD)/obj/sim/%.o,$(wildcard tests/sim/*.c))
@@ -523,7 +546,7 @@ clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
 .PHONY: all tests test check check-http sim sim-exhaustive bugs check-linear sweep sweep-io fuzz fuzz-run \
-        fuzz-replay check-fuzz torture bench-core check-rules \
+        fuzz-replay check-fuzz torture bench bench-core check-rules \
         check-inventory check-asan check-integration check-coverage \
         check-mutants check-interop check-install coverage coverage-run lib lint fmt install install-bin \
         install-lib uninstall clean
