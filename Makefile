@@ -409,6 +409,9 @@ sweep-io: $(SWEEP)
 	$(Q)$(SWEEP) calls --jobs $(JOBS)
 	$(Q)$(SWEEP) memory --jobs $(JOBS)
 
+# The programs that the targets above run.
+tools: $(SIM) $(SWEEP) $(LINEAR) $(SHIM)
+
 # Fuzzing. A target is tests/fuzz/NAME.c; replay.c runs it on files, libFuzzer
 # on what it makes up. Those that speak HTTP have a libuv without sockets.
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
@@ -545,7 +548,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests test check check-http sim sim-exhaustive bugs check-linear sweep sweep-io fuzz fuzz-run \
+.PHONY: all tests tools test check check-http sim sim-exhaustive bugs check-linear sweep sweep-io fuzz fuzz-run \
         fuzz-replay check-fuzz torture bench bench-core check-rules \
         check-inventory check-asan check-integration check-coverage \
         check-mutants check-interop check-install coverage coverage-run lib lint fmt install install-bin \
