@@ -153,8 +153,10 @@ bool raft_log_is_committed_within(const struct raft_log *l,
                                   struct entry_id last)
 {
     struct entry_id own = {.index = l->committed};
+    int rc = raft_log_term(l, own.index, &own.term);
 
-    return raft_log_term(l, own.index, &own.term) == 0 && reaches(last, own);
+    ASSERT(rc == 0); /* the log begins right behind a committed entry */
+    return reaches(last, own);
 }
 
 /* A range beyond the log is a mistake of ours; one that is compacted can
