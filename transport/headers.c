@@ -203,8 +203,9 @@ static void print_requests(struct peer_fields *f)
      * listener panic (formats-transport 8). We send it all the same, well
      * formed: who is too far behind in the log to know our URL could not answer
      * us, and two such nodes, when all others were removed, would wait for each
-     * other for ever (tests/sim shows it). A Go node does what its etcd made
-     * the field for [etcd rafthttp util.go addRemoteFromRequest]. */
+     * other for ever (tests/integration/test_newer_member.py). A Go node does
+     * what etcd has the field for [etcd rafthttp util.go addRemoteFromRequest].
+     */
     print(f->stream, sizeof(f->stream),
           "X-Etcd-Cluster-ID: %s\r\n"
           "X-Min-Cluster-Version: " PEER_MIN_CLUSTER_VERSION "\r\n"

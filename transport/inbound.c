@@ -4,7 +4,8 @@
  * formats-transport 3 and 4 in their order, and mostly answered then. Two go
  * on: POST /raft waits for its body, and a stream request that passes becomes
  * the writer of its peer. If the connection of a stream is lost, its writer is
- * told; a POST that is lost leaves nothing behind.
+ * told; a POST that is lost leaves nothing behind. Either may say where a
+ * sender is to be answered that is no peer (remotes.h).
  *
  * Answers to bad requests of the stream endpoint keep the connection, as Go
  * peers use it for their next attempt. A POST whose body is not read, and one
