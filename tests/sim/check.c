@@ -54,7 +54,7 @@ void checker_free(struct checker *k)
         xfree(k->nodes[i].pending.terms);
     }
     xfree(k->positions);
-    xfree(k->leaders);
+    xfree(k->terms);
     xfree(k);
 }
 
@@ -107,6 +107,18 @@ struct put *check_put(struct checker *k, uint64_t id)
         (void)map_put(&k->puts, p);
     }
     return p;
+}
+
+struct term_seen *check_term(struct checker *k, uint64_t term)
+{
+    while (k->n_terms <= term) {
+        size_t n = k->n_terms == 0 ? 64 : 2 * k->n_terms;
+
+        k->terms = xrealloc_array(k->terms, n, sizeof(*k->terms));
+        memset(k->terms + k->n_terms, 0, (n - k->n_terms) * sizeof(*k->terms));
+        k->n_terms = n;
+    }
+    return &k->terms[term];
 }
 
 static void log_set(struct term_log *l, uint64_t index, uint64_t term)
@@ -365,11 +377,15 @@ static void check_hard_state(struct checker *k, const struct sim_node *n,
 }
 
 /* The term that may be found at `index`: of the write under way, once one of
- * its entries was found; else of either. */
-static bool is_expected(const struct node_model *m, uint64_t index,
-                        uint64_t term, bool *in_pending)
+ * its entries was found; else of either. Behind an older snapshot than the last
+ * one read, which was damaged, is what was committed. */
+static bool is_expected(struct checker *k, const struct node_model *m,
+                        uint64_t index, uint64_t term, bool *in_pending)
 {
     const struct pending *p = &m->pending;
+    uint64_t durable = index + 1 < m->log.first
+                           ? check_position(k, index)->committed
+                           : log_term(&m->log, index);
     bool in_range =
         p->is_open && p->n > 0 && index >= p->first && index - p->first < p->n;
 
@@ -377,10 +393,10 @@ static bool is_expected(const struct node_model *m, uint64_t index,
         p->terms[index - p->first] == term) {
         /* The same entry may be in both; it ends the old tail all the same
          * only if its term differs, or it is written again. */
-        *in_pending = *in_pending || log_term(&m->log, index) != term;
+        *in_pending = *in_pending || durable != term;
         return true;
     }
-    return !*in_pending && log_term(&m->log, index) == term;
+    return !*in_pending && durable == term;
 }
 
 static void check_entries(struct checker *k, const struct sim_node *n,
@@ -403,7 +419,7 @@ static void check_entries(struct checker *k, const struct sim_node *n,
     for (size_t i = 0; i < found->entries.len; i++) {
         const struct raft_entry *e = found->entries.items[i];
 
-        if (!is_expected(m, e->index, e->term, &in_pending)) {
+        if (!is_expected(k, m, e->index, e->term, &in_pending)) {
             checker_fail(k, "I15",
                          "node %d found entry %" PRIu64 " of term %" PRIu64
                          ", the disk has term %" PRIu64,
@@ -493,6 +509,15 @@ static void check_vote(struct checker *k, const struct sim_node *n,
     }
 }
 
+/* A learner, or who was removed, does not campaign (I14). */
+static void check_campaign(struct checker *k, const struct sim_node *n)
+{
+    if (!tracker_is_voter(&raft_of(n)->trk, n->id)) {
+        checker_fail(k, "I14", "node %d campaigns, and is no voter",
+                     (int)n->id);
+    }
+}
+
 /* A promise to somebody rests on the disk (I8, I12, I17). */
 void checker_send(struct checker *k, const struct sim_node *n,
                   const struct raft_message *msg)
@@ -500,7 +525,11 @@ void checker_send(struct checker *k, const struct sim_node *n,
     struct node_model *m = &k->nodes[n->id];
 
     switch (msg->type) {
+    case RAFT_MSG_PRE_VOTE:
+        check_campaign(k, n);
+        break;
     case RAFT_MSG_VOTE:
+        check_campaign(k, n);
         if (m->hs.term < msg->term ||
             (m->hs.term == msg->term && m->hs.vote != n->id)) {
             checker_fail(k, "I17",
@@ -533,6 +562,7 @@ void checker_send(struct checker *k, const struct sim_node *n,
         }
         m->vote_term = msg->term;
         m->vote = msg->to;
+        check_term(k, msg->term)->votes[n->id] = msg->to;
         break;
     case RAFT_MSG_SNAP:
         see_snapshot(k, n, msg->snapshot);

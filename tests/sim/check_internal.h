@@ -87,15 +87,21 @@ struct put {
     uint64_t committed_at;
 };
 
+/* What a term has shown. */
+struct term_seen {
+    uint64_t leader;                   /* 0: none yet */
+    uint64_t votes[SIM_NODES_MAX + 1]; /* for whom each voted, 0: for nobody */
+};
+
 struct checker {
     checker_violation_cb *on_violation;
     void *ctx;
     struct node_model nodes[SIM_NODES_MAX + 1];
     struct position *positions; /* by index */
     size_t n_positions;
-    uint64_t committed; /* all up to here are in the ledger */
-    uint64_t *leaders;  /* by term; 0: none seen */
-    size_t n_leaders;
+    uint64_t committed;      /* all up to here are in the ledger */
+    struct term_seen *terms; /* by term */
+    size_t n_terms;
     struct map puts;
     struct state state; /* as of `committed` */
 };
@@ -128,6 +134,7 @@ struct position *check_position(struct checker *k, uint64_t index);
 /* NULL if no log had an entry of that term there. */
 struct version *check_version(const struct position *p, uint64_t term);
 struct put *check_put(struct checker *k, uint64_t id);
+struct term_seen *check_term(struct checker *k, uint64_t term);
 
 /* checker_look, also from within the applying of an entry. */
 void check_look(struct checker *k, const struct sim_node *n);

@@ -10,19 +10,6 @@
 /* A node's whole map is compared with the model's once in so many looks. */
 #define LOOKS_PER_MAP 128
 
-static uint64_t *leader_of(struct checker *k, uint64_t term)
-{
-    while (k->n_leaders <= term) {
-        size_t n = k->n_leaders == 0 ? 64 : 2 * k->n_leaders;
-
-        k->leaders = xrealloc_array(k->leaders, n, sizeof(*k->leaders));
-        memset(k->leaders + k->n_leaders, 0,
-               (n - k->n_leaders) * sizeof(*k->leaders));
-        k->n_leaders = n;
-    }
-    return &k->leaders[term];
-}
-
 /* Whether a majority of `ids` has the entry on disk. */
 static bool is_on_majority(const struct checker *k, const struct id_list *ids,
                            uint64_t index, uint64_t term)
@@ -129,23 +116,52 @@ static void look_at_commit(struct checker *k, const struct sim_node *n,
     m->commit = commit;
 }
 
+/* Whether the voters among `ids` elected this leader. */
+static bool is_elected_by(const struct term_seen *t, const struct id_list *ids,
+                          uint64_t leader)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < ids->n; i++) {
+        n += ids->ids[i] == leader || t->votes[ids->ids[i]] == leader;
+    }
+    return 2 * n > ids->n;
+}
+
+/* Nobody else's vote was in the result (I14). */
+static void check_election(struct checker *k, const struct sim_node *n,
+                           const struct term_seen *t)
+{
+    const struct joint_config *voters = &raft_of(n)->trk.config.voters;
+
+    if (!is_elected_by(t, &voters->incoming, n->id) ||
+        (voters->outgoing.n > 0 &&
+         !is_elected_by(t, &voters->outgoing, n->id))) {
+        checker_fail(k, "I14",
+                     "node %d leads term %" PRIu64
+                     " without the votes of a majority of the voters",
+                     (int)n->id, raft_of(n)->term);
+    }
+}
+
 /* One leader per term (I1), which has all that was committed in terms before
  * its own (I4). One that was paused may come to lead a term that is over. */
 static void look_at_leader(struct checker *k, const struct sim_node *n)
 {
     const struct raft *r = raft_of(n);
-    uint64_t *leader = leader_of(k, r->term);
+    struct term_seen *seen = check_term(k, r->term);
     uint64_t last = k->committed;
     uint64_t term = 0;
 
-    if (*leader != 0 && *leader != n->id) {
+    if (seen->leader != 0 && seen->leader != n->id) {
         checker_fail(k, "I1", "nodes %d and %d lead term %" PRIu64,
-                     (int)*leader, (int)n->id, r->term);
+                     (int)seen->leader, (int)n->id, r->term);
     }
-    if (*leader == n->id) {
+    if (seen->leader == n->id) {
         return;
     }
-    *leader = n->id;
+    seen->leader = n->id;
+    check_election(k, n, seen);
     while (last > 0 && check_position(k, last)->committed_in > r->term) {
         last--;
     }

@@ -43,7 +43,9 @@ void faults_draw(struct sim *s)
         .pauses = coin(s),
         .failing_syncs = coin(s),
         .full_disks = coin(s),
+        .damage = coin(s),
         .member_changes = coin(s),
+        .learners = coin(s),
         .transfers = coin(s),
         .reports = coin(s),
         .clock_rates = coin(s),
@@ -58,6 +60,8 @@ void faults_draw(struct sim *s)
         .value_bytes_max = values[between(s, 0, 7)],
         .think_us = between(s, 1, 200) * 1000,
     };
+    w->founding_learners =
+        w->learners ? between(s, 0, w->n_founders > 2 ? 2 : 0) : 0;
     for (uint64_t id = 1; id <= SIM_NODES_MAX && w->clock_rates; id++) {
         s->machines[id].tick_us = SIM_TICK * between(s, 50, 200) / 100;
     }
@@ -79,8 +83,7 @@ static struct machine *any_up(struct sim *s)
     return NULL;
 }
 
-/* The leader of the highest term, or NULL. */
-static struct machine *leader(struct sim *s)
+struct machine *sim_leader(struct sim *s)
 {
     struct machine *found = NULL;
     uint64_t term = 0;
@@ -97,8 +100,8 @@ static struct machine *leader(struct sim *s)
     return found;
 }
 
-static void note(struct sim *s, const struct machine *m, const char *what,
-                 uint64_t x)
+void fault_note(struct sim *s, const struct machine *m, const char *what,
+                uint64_t x)
 {
     s->n_faults++;
     sim_trace(s, TRACE_FAULT, m == NULL ? 0 : (uint32_t)m->n.id, 0, what, x, 0);
@@ -142,6 +145,12 @@ static void crash_all(struct sim *s)
             crash(s, &s->machines[id]);
         }
     }
+}
+
+static void damage(struct sim *s, struct machine *m)
+{
+    crash(s, m);
+    damage_strike(s, m);
 }
 
 static void stop(struct sim *s, struct machine *m)
@@ -189,23 +198,23 @@ static void cut(struct sim *s, struct machine *m)
 {
     switch (choose(&s->choices, SITE_FAULT, s->swarm.one_way_cuts ? 5 : 3)) {
     case 0:
-        note(s, m, "cut off", 0);
+        fault_note(s, m, "cut off", 0);
         cut_off(s, m, true, true);
         break;
     case 1:
-        note(s, NULL, "split", 0);
+        fault_note(s, NULL, "split", 0);
         split(s);
         break;
     case 2:
-        note(s, NULL, "ring", 0);
+        fault_note(s, NULL, "ring", 0);
         ring(s);
         break;
     case 3:
-        note(s, m, "cannot send", 0);
+        fault_note(s, m, "cannot send", 0);
         cut_off(s, m, true, false);
         break;
     default:
-        note(s, m, "cannot receive", 0);
+        fault_note(s, m, "cannot receive", 0);
         cut_off(s, m, false, true);
         break;
     }
@@ -217,10 +226,10 @@ static void cut(struct sim *s, struct machine *m)
  * at which the new one goes. */
 static void swap(struct sim *s, struct machine *m)
 {
-    struct machine *l = leader(s);
+    struct machine *l = sim_leader(s);
 
     m = l == NULL ? m : l;
-    note(s, m, "cut off, all others heal", 0);
+    fault_note(s, m, "cut off, all others heal", 0);
     memset(s->cut, 0, sizeof(s->cut));
     cut_off(s, m, true, true);
     sim_schedule(s, EVENT_HEAL_CUTS, 0,
@@ -231,7 +240,7 @@ static void pause(struct sim *s, struct machine *m)
 {
     uint64_t length = choose_between(&s->choices, SITE_HEAL, 10, 5000) * SIM_MS;
 
-    note(s, m, "paused", length);
+    fault_note(s, m, "paused", length);
     m->paused_until = max_u64(m->paused_until, s->now + length);
 }
 
@@ -252,7 +261,7 @@ static void fail_disk(struct sim *s, struct machine *m)
         .half = true,
     };
 
-    note(s, m, "disk fails after", fault.after);
+    fault_note(s, m, "disk fails after", fault.after);
     m->disk_faulty = true;
     sim_vfs_fail(m->n.disk, fault);
     heal_later(s, m);
@@ -260,46 +269,10 @@ static void fail_disk(struct sim *s, struct machine *m)
 
 static void fill_disk(struct sim *s, struct machine *m)
 {
-    note(s, m, "disk is full", 0);
+    fault_note(s, m, "disk is full", 0);
     m->disk_faulty = true;
     sim_vfs_set_capacity(m->n.disk, choose(&s->choices, SITE_FAULT, 64) * 1024);
     heal_later(s, m);
-}
-
-/* Of two members, each asks for the removal of the other. */
-static bool duel(struct sim *s)
-{
-    struct machine *members[2] = {NULL, NULL};
-    size_t n = 0;
-
-    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
-        if (sim_is_member(s, id)) {
-            members[n++ % 2] = &s->machines[id];
-        }
-    }
-    if (n != 2 || !machine_is_up(members[0]) || !machine_is_up(members[1]) ||
-        choose(&s->choices, SITE_FAULT, 4) != 3) {
-        return false;
-    }
-    note(s, NULL, "two members remove each other", 0);
-    operator_remove(s, members[0], members[1]->n.id);
-    operator_remove(s, members[1], members[0]->n.id);
-    return true;
-}
-
-static void change_members(struct sim *s, struct machine *m)
-{
-    uint64_t id = 1 + choose(&s->choices, SITE_FAULT, SIM_NODES_MAX);
-
-    if (duel(s)) {
-        return;
-    }
-    /* A new member gets a new id and an empty directory [README]. */
-    if (choose(&s->choices, SITE_FAULT, 2) == 0 && !s->machines[id].is_used) {
-        operator_add(s, m, id);
-    } else {
-        operator_remove(s, m, id);
-    }
 }
 
 void fault_at_leaving(struct sim *s)
@@ -320,7 +293,7 @@ static void transfer(struct sim *s, struct machine *m)
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
         m = &s->machines[id];
         if (machine_is_up(m) && raftnode_is_leader(m->n.node)) {
-            note(s, m, "hands leadership over", 0);
+            fault_note(s, m, "hands leadership over", 0);
             raftnode_transfer_leadership(m->n.node);
             machine_wake(s, m);
         }
@@ -347,7 +320,9 @@ void fault_strike(struct sim *s)
         {w->pauses, pause},
         {w->failing_syncs, fail_disk},
         {w->full_disks, fill_disk},
-        {w->member_changes, change_members},
+        {w->damage, damage},
+        {w->member_changes, members_change},
+        {w->learners, members_change_learner},
         {w->transfers, transfer},
     };
     struct stroke drawn[ARRAY_LEN(all)];
@@ -364,7 +339,8 @@ void fault_strike(struct sim *s)
             drawn[n++] = all[i];
         }
     }
-    m = choose(&s->choices, SITE_VICTIM, 3) == 2 ? leader(s) : any_up(s);
+    members_found_learners(s);
+    m = choose(&s->choices, SITE_VICTIM, 3) == 2 ? sim_leader(s) : any_up(s);
     if (n > 0 && m != NULL) {
         drawn[choose(&s->choices, SITE_FAULT, n)].strike(s, m);
     }
@@ -384,22 +360,6 @@ void faults_heal_disk(struct sim *s, struct machine *m)
     sim_vfs_heal(m->n.disk);
     sim_vfs_set_capacity(m->n.disk, UINT64_MAX);
     /* The node may not have met the fault yet, nor its log's next write. */
-}
-
-bool sim_is_member(const struct sim *s, uint64_t id)
-{
-    const struct raftnode *best = NULL;
-
-    for (uint64_t i = 1; i <= SIM_NODES_MAX; i++) {
-        const struct machine *m = &s->machines[i];
-
-        if (machine_is_up(m) &&
-            (best == NULL || m->n.node->applied > best->applied)) {
-            best = m->n.node;
-        }
-    }
-    return best == NULL ? s->machines[id].is_used && !s->machines[id].left
-                        : tracker_is_voter(&best->raw->raft.trk, id);
 }
 
 void faults_end(struct sim *s)
@@ -422,18 +382,16 @@ void faults_end(struct sim *s)
         }
     }
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
-        if (sim_is_member(s, id)) {
+        if (sim_is_voter(s, id)) {
             n++;
             n_lost += !machine_is_up(&s->machines[id]);
         }
     }
-    /* As many go for good as the others can do without, also when a removal
-     * that is under way has made them one fewer. */
-    spare = n < 2 ? 0 : (n - (s->swarm.member_changes ? 2 : 1)) / 2;
+    spare = members_spare(s);
     for (uint32_t i = 0; i < SIM_NODES_MAX; i++) {
         struct machine *m = &s->machines[1 + (at + i) % SIM_NODES_MAX];
 
-        if (machine_is_up(m) && sim_is_member(s, m->n.id) && n_lost < spare &&
+        if (machine_is_up(m) && sim_is_voter(s, m->n.id) && n_lost < spare &&
             choose(&s->choices, SITE_VICTIM, 2) == 1) {
             m->is_gone = true;
             n_lost++;

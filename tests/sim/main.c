@@ -53,6 +53,8 @@ struct totals {
     uint64_t crashes;
     uint64_t faults;
     uint64_t snapshots;
+    uint64_t damaged;
+    uint64_t refused;
     uint64_t hash;
 };
 
@@ -93,6 +95,8 @@ static void run_one(struct job *j, bool trace, struct totals *t)
     t->crashes += j->sim.n_crashes;
     t->faults += j->sim.n_faults;
     t->snapshots += j->sim.n_snapshots;
+    t->damaged += j->sim.n_damaged;
+    t->refused += j->sim.n_refused;
     t->hash ^= j->sim.trace.hash * (2 * j->seed + 1);
     sim_release(&j->sim);
 }
@@ -127,6 +131,8 @@ static void add(struct totals *sum, const struct totals *t)
     sum->crashes += t->crashes;
     sum->faults += t->faults;
     sum->snapshots += t->snapshots;
+    sum->damaged += t->damaged;
+    sum->refused += t->refused;
     sum->hash ^= t->hash;
 }
 
@@ -206,13 +212,18 @@ static int run_all(const struct args *a)
     n_failed = wait_for(workers, a->jobs);
     (void)munmap(workers, a->jobs * sizeof(*workers));
     took = seconds() - begun;
-    printf("%" PRIu64 " seeds, %" PRIu64 " steps, %.0f steps/s, %.0f x real "
-           "time; %" PRIu64 " writes and %" PRIu64 " reads answered, %" PRIu64
+    printf("%" PRIu64 " seeds, %" PRIu64 " steps, %.0f steps/s; %" PRIu64
+           " writes and %" PRIu64 " reads answered, %" PRIu64
            " crashes, %" PRIu64 " other faults, %" PRIu64
-           " snapshots sent; trace hash %016" PRIx64 "\n",
-           sum.runs, sum.steps, (double)sum.steps / took,
-           (double)sum.virtual_us / 1e6 / took, sum.writes, sum.reads,
-           sum.crashes, sum.faults, sum.snapshots, sum.hash);
+           " snapshots sent, %" PRIu64 " damaged disks of which %" PRIu64
+           " were refused\n",
+           sum.runs, sum.steps, (double)sum.steps / took, sum.writes, sum.reads,
+           sum.crashes, sum.faults, sum.snapshots, sum.damaged, sum.refused);
+    printf(
+        "%.0f s simulated in %.1f s, %.0f x real time; trace hash %016" PRIx64
+        "\n",
+        (double)sum.virtual_us / 1e6, took, (double)sum.virtual_us / 1e6 / took,
+        sum.hash);
     printf("%" PRIu64 " passed, %zu failed\n", sum.runs, n_failed);
     return n_failed == 0 ? 0 : 1;
 }

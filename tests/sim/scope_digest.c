@@ -305,9 +305,17 @@ static void add_seen(struct digest *d, const struct checker *k)
         add(d, k->positions[i].committed);
         add(d, k->positions[i].committed_in);
     }
-    for (size_t term = 0; term < k->n_leaders; term++) {
-        if (k->leaders[term] != 0) {
-            add(d, term << 8 | k->leaders[term]);
+    for (size_t term = 0; term < k->n_terms; term++) {
+        const struct term_seen *t = &k->terms[term];
+
+        if (t->leader != 0) {
+            add(d, term << 8 | t->leader);
+            continue;
+        }
+        for (uint64_t id = 1; id <= SCOPE_NODES; id++) {
+            if (t->votes[id] != 0) {
+                add(d, term << 8 | id << 4 | t->votes[id]);
+            }
         }
     }
     while ((p = map_next(&k->puts, &pos)) != NULL) {

@@ -256,18 +256,24 @@ void machine_start(struct sim *s, struct machine *m)
     };
     struct raftnode_recovered found;
     struct errmsg em = {{0}};
+    uint32_t wal_before;
     int rc;
 
-    if (machine_is_up(m)) {
+    if (machine_is_up(m) || m->is_gone) {
         return;
     }
     m->life++;
     m->is_used = true;
     m->has_turn = false;
     m->paused_until = 0;
+    wal_before = m->is_damaged ? sim_vfs_hash(m->n.disk, "wal") : 0;
     rc = sim_node_open(&m->n, s->swarm.segment_bytes, &found, &em);
     sim_trace(s, TRACE_START, (uint32_t)m->n.id, 0, NULL,
               (uint64_t)(uint32_t)rc, 0);
+    if (rc < 0 && m->is_damaged) {
+        damage_refused(s, m, wal_before);
+        return;
+    }
     if (rc < 0) {
         if (!m->disk_faulty || rc == ERR_DAMAGED) {
             checker_fail(s->checker, "I15", "node %d does not start: %s",
@@ -418,15 +424,16 @@ static void do_event(struct sim *s, struct event *e)
         fault_strike(s);
         break;
     case EVENT_RESTART:
-        if (!s->machines[e->who].is_gone) {
-            machine_start(s, &s->machines[e->who]);
-        }
+        machine_start(s, &s->machines[e->who]);
         break;
     case EVENT_HEAL_CUTS:
         faults_heal_cuts(s);
         break;
     case EVENT_HEAL_DISK:
         faults_heal_disk(s, &s->machines[e->who]);
+        break;
+    case EVENT_REPLACE:
+        damage_replace(s, &s->machines[e->who]);
         break;
     }
 }

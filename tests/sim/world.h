@@ -1,8 +1,9 @@
 /* A cluster in virtual time: machines, a network, and the events between them.
  *
  * world.c owns the machines and moves time from event to event; clients.c is
- * those who ask, faults.c what goes wrong, run.c the two phases of a run. All
- * state is in one struct sim: nothing outlives a run.
+ * those who ask, members.c those who change the members, faults.c what goes
+ * wrong, damage.c what goes wrong with bits at rest, run.c the two phases of a
+ * run. All state is in one struct sim: nothing outlives a run.
  *
  * Time is in microseconds of the simulated world. A node's tick is 100 ms by
  * its own clock, as the daemon's is. */
@@ -39,7 +40,10 @@ struct swarm {
     bool pauses;
     bool failing_syncs;
     bool full_disks;
+    bool damage; /* bits at rest change */
     bool member_changes;
+    bool learners;              /* members come, go, rise and fall as such */
+    uint32_t founding_learners; /* founders that are made so at once */
     bool transfers;
     bool reports; /* the sender hears of a lost message */
     bool clock_rates;
@@ -65,6 +69,7 @@ enum event_kind {
     EVENT_RESTART,
     EVENT_HEAL_CUTS,
     EVENT_HEAL_DISK,
+    EVENT_REPLACE, /* the operator deals with a damaged member */
 };
 
 struct packet {
@@ -89,12 +94,14 @@ struct machine {
     uint64_t life;    /* counts starts and ends */
     uint64_t tick_us; /* its own clock's idea of a tick */
     uint64_t paused_until;
-    bool has_turn;    /* an EVENT_TURN is on its way */
-    bool is_used;     /* was started once, or will be soon */
-    bool joins;       /* --join */
-    bool left;        /* was removed, and has seen it */
-    bool disk_faulty; /* a failure of this disk is to be expected */
-    bool is_gone;     /* fails for good */
+    bool has_turn;        /* an EVENT_TURN is on its way */
+    bool is_used;         /* was started once, or will be soon */
+    bool joins;           /* --join */
+    bool left;            /* was removed, and has seen it */
+    bool disk_faulty;     /* a failure of this disk is to be expected */
+    bool is_damaged;      /* bits of its files have changed */
+    bool is_gone;         /* fails for good */
+    uint64_t replaced_by; /* the id that the operator chose; 0: none yet */
 };
 
 struct client;
@@ -125,6 +132,8 @@ struct sim {
     uint64_t n_crashes;
     uint64_t n_faults;
     uint64_t n_snapshots; /* that arrived from a leader */
+    uint64_t n_damaged;   /* disks whose bits changed */
+    uint64_t n_refused;   /* and whose nodes then did not start */
 };
 
 /* --- world.c --- */
@@ -214,19 +223,49 @@ bool clients_last_write_done(const struct sim *s);
 void faults_draw(struct sim *s);
 void fault_strike(struct sim *s);
 
+/* For the trace and the summary: something goes wrong. */
+void fault_note(struct sim *s, const struct machine *m, const char *what,
+                uint64_t x);
+
+/* The leader of the highest term, or NULL. */
+struct machine *sim_leader(struct sim *s);
+
 /* A member that was removed has just left: if the others forget now that it
  * was, nobody can tell them any more. */
 void fault_at_leaving(struct sim *s);
 void faults_heal_cuts(struct sim *s);
 void faults_heal_disk(struct sim *s, struct machine *m);
 
-/* Whether `id` is a voter of the configuration that the node which applied
- * most has; if all are down, whether it ever ran. */
-bool sim_is_member(const struct sim *s, uint64_t id);
-
 /* No more faults: a majority of the members works from now on, the others are
  * gone for good. */
 void faults_end(struct sim *s);
+
+/* --- members.c --- */
+
+/* Whether `id` is one, or one that votes, in the configuration of the node that
+ * applied most; if all are down, whether it ever ran. */
+bool sim_is_member(const struct sim *s, uint64_t id);
+bool sim_is_voter(const struct sim *s, uint64_t id);
+
+/* How many voters the others can do without, also when a change that is under
+ * way makes them one fewer. */
+size_t members_spare(const struct sim *s);
+
+/* An operator at `m` adds or removes a member, a voter or a learner. */
+void members_change(struct sim *s, struct machine *m);
+void members_change_learner(struct sim *s, struct machine *m);
+
+/* A founder that is to be a learner and is none yet is made one. */
+void members_found_learners(struct sim *s);
+
+/* --- damage.c --- */
+
+/* Change bits of a machine that is down, if the cluster can bear it. */
+void damage_strike(struct sim *s, struct machine *m);
+
+/* Its node refused to start; `wal_before` is the hash of its log before. */
+void damage_refused(struct sim *s, struct machine *m, uint32_t wal_before);
+void damage_replace(struct sim *s, struct machine *m);
 
 /* --- run.c --- */
 
