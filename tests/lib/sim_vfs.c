@@ -559,6 +559,11 @@ uint64_t sim_vfs_unsynced(const struct sim_vfs *v, uint64_t *names)
     return sim_disk_unsynced(&v->disk, names);
 }
 
+uint64_t sim_vfs_handles(const struct sim_vfs *v)
+{
+    return v->n_handles;
+}
+
 void sim_vfs_crash_as(struct sim_vfs *v, const struct sim_crash *crash)
 {
     sim_vfs_kill(v);

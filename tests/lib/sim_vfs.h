@@ -105,6 +105,9 @@ uint64_t sim_vfs_calls(const struct sim_vfs *v, uint32_t ops);
  * that SIM_KEEP_FIRST and SIM_KEEP_ONLY mean. */
 uint64_t sim_vfs_unsynced(const struct sim_vfs *v, uint64_t *names);
 
+/* Handles that are open, dead ones too. */
+uint64_t sim_vfs_handles(const struct sim_vfs *v);
+
 /* --- power --- */
 
 enum sim_crash_mode {

@@ -266,6 +266,11 @@ void checker_submit(struct checker *k, const struct sim_node *n,
     const struct raft *r = raft_of(n);
     uint64_t prev;
 
+    if (m->pending.is_open) {
+        checker_fail(k, "I18",
+                     "node %d begins a Ready before the last one is complete",
+                     (int)n->id);
+    }
     m->pending.is_open = true;
     m->pending.is_own = own != NULL;
     m->pending.has_snapshot = snap != NULL;
@@ -335,9 +340,15 @@ void checker_written(struct checker *k, const struct sim_node *n, int rc)
 
     ASSERT(p->is_open);
     if (rc < 0) {
-        return; /* some of it may be there after a restart */
+        /* Some of it may be there after a restart. Only if it was a snapshot of
+         * its own does the node go on. */
+        p->is_open = !p->is_own || n->written.fatal;
+        return;
     }
     p->is_open = false;
+    if (p->has_snapshot) {
+        m->snapshot = max_u64(m->snapshot, p->snapshot.index);
+    }
     if (p->has_snapshot && !p->is_own) {
         check_drop(k, n, p->snapshot.index + 1);
         log_restart(&m->log, p->snapshot);
@@ -459,6 +470,8 @@ void checker_recovered(struct checker *k, const struct sim_node *n,
     }
     m->hs = found->hard_state;
     m->synced_commit = m->hs.commit;
+    m->snapshot = snap.index;
+    m->compacted = snap.index;
     m->pending.is_open = false;
     m->term = m->hs.term;
     m->commit = 0;
@@ -518,12 +531,60 @@ static void check_campaign(struct checker *k, const struct sim_node *n)
     }
 }
 
+/* A follower's commit index is of what this message proved to be in its log
+ * (I11). */
+void checker_heard(struct checker *k, const struct sim_node *n,
+                   const struct raft_message *msg)
+{
+    const struct raft *r = raft_of(n);
+    uint64_t most = 0;
+
+    if (msg->type == RAFT_MSG_APP) {
+        most = min_u64(msg->commit, msg->index + msg->entries.len);
+    } else if (msg->type == RAFT_MSG_HEARTBEAT) {
+        most = msg->commit;
+    } else if (msg->type == RAFT_MSG_SNAP && msg->snapshot != NULL) {
+        most = msg->snapshot->index;
+    }
+    if (r->role != RAFT_LEADER &&
+        r->log.committed > max_u64(most, k->nodes[n->id].commit)) {
+        checker_fail(k, "I11",
+                     "node %d commits up to %" PRIu64 " by %s, which proves "
+                     "no more than %" PRIu64,
+                     (int)n->id, r->log.committed,
+                     raft_message_type_name(msg->type), most);
+    }
+}
+
+/* What is sent in one message is bounded (I26). */
+static void check_size(struct checker *k, const struct sim_node *n,
+                       const struct raft_message *msg)
+{
+    uint64_t size = 0;
+
+    for (size_t i = 0; i < msg->entries.len; i++) {
+        size += raft_entry_size(msg->entries.items[i]);
+    }
+    if (msg->type == RAFT_MSG_APP && msg->entries.len > 1 &&
+        size > raft_of(n)->max_msg_size) {
+        checker_fail(k, "I26",
+                     "node %d sends %zu entries of %" PRIu64 " bytes in all",
+                     (int)n->id, msg->entries.len, size);
+    }
+}
+
 /* A promise to somebody rests on the disk (I8, I12, I17). */
 void checker_send(struct checker *k, const struct sim_node *n,
                   const struct raft_message *msg)
 {
     struct node_model *m = &k->nodes[n->id];
 
+    check_size(k, n, msg);
+    if (m->pending.is_open) {
+        checker_fail(k, "I18",
+                     "node %d sends %s before its Ready is on the disk",
+                     (int)n->id, raft_message_type_name(msg->type));
+    }
     switch (msg->type) {
     case RAFT_MSG_PRE_VOTE:
         check_campaign(k, n);

@@ -39,6 +39,10 @@ void checker_written(struct checker *k, const struct sim_node *n, int rc);
 void checker_recovered(struct checker *k, const struct sim_node *n,
                        const struct raftnode_recovered *found);
 
+/* A message was stepped, and nothing else has happened since checker_look. */
+void checker_heard(struct checker *k, const struct sim_node *n,
+                   const struct raft_message *m);
+
 void checker_send(struct checker *k, const struct sim_node *n,
                   const struct raft_message *m);
 
@@ -57,6 +61,13 @@ void checker_read(struct checker *k, const struct sim_node *n,
 
 /* The node did something. */
 void checker_look(struct checker *k, const struct sim_node *n);
+
+/* If the node has compacted its log since: whether a power cut now would leave
+ * a snapshot to begin from (I27). */
+void checker_compacted(struct checker *k, const struct sim_node *n);
+
+/* The node was closed: it left nothing behind (I26). */
+void checker_closed(struct checker *k, const struct sim_node *n);
 
 /* The last index that is known to be committed. */
 uint64_t checker_committed(const struct checker *k);

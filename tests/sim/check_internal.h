@@ -71,6 +71,11 @@ struct node_model {
     uint64_t leads_term;
     uint64_t match[SIM_NODES_MAX + 1];
     uint64_t change_at; /* its last change of members */
+    /* The newest snapshot that is durable; where the log was compacted; how
+     * many of its disks were tried (I27). */
+    uint64_t snapshot;
+    uint64_t compacted;
+    uint64_t n_tried;
     /* Over all lives: the last vote that was given away. */
     uint64_t vote_term;
     uint64_t vote;

@@ -4,11 +4,15 @@
 #include <inttypes.h>
 
 #include "src/base/alloc.h"
+#include "src/base/bounds.h"
 #include "src/base/crc32c.h"
 #include "tests/sim/check_internal.h"
 
 /* A node's whole map is compared with the model's once in so many looks. */
 #define LOOKS_PER_MAP 128
+
+/* And its disk is read once in so many compactions. */
+#define COMPACTIONS_PER_TRY 8
 
 /* Whether a majority of `ids` has the entry on disk. */
 static bool is_on_majority(const struct checker *k, const struct id_list *ids,
@@ -260,6 +264,50 @@ static void look_at_map(struct checker *k, const struct sim_node *n)
     }
 }
 
+/* Every queue is within its bound (I26). */
+static void look_at_queues(struct checker *k, const struct sim_node *n)
+{
+    const struct raftnode *rn = n->node;
+    const struct raft *r = raft_of(n);
+    const char *which = NULL;
+
+    if (rn->proposals.n > PENDING_PROPOSALS_MAX ||
+        rn->proposals.bytes > PENDING_PROPOSAL_BYTES_MAX) {
+        which = "proposals";
+    } else if (rn->reads.n > PENDING_READS_MAX) {
+        which = "reads";
+    } else if (rn->n_parked > PARKED_CONF_CHANGES_MAX) {
+        which = "membership changes of others";
+    } else if (r->trk.progress.n > MEMBERS_MAX) {
+        which = "members";
+    }
+    for (size_t i = 0; i < r->trk.progress.n; i++) {
+        const struct inflights *in = &r->trk.progress.items[i].inflights;
+
+        if (in->count > in->size) {
+            which = "messages to a member";
+        }
+    }
+    if (which != NULL) {
+        checker_fail(k, "I26", "node %d has more %s than it may", (int)n->id,
+                     which);
+    }
+}
+
+/* What the log no longer has, a durable snapshot has (I27). */
+static void look_at_compaction(struct checker *k, const struct sim_node *n)
+{
+    const struct node_model *m = &k->nodes[n->id];
+    uint64_t gone = memory_storage_first_index(&n->node->log) - 1;
+
+    if (gone > m->snapshot) {
+        checker_fail(k, "I27",
+                     "node %d has compacted its log at %" PRIu64
+                     ", its last durable snapshot is at %" PRIu64,
+                     (int)n->id, gone, m->snapshot);
+    }
+}
+
 void check_look(struct checker *k, const struct sim_node *n)
 {
     struct node_model *m = &k->nodes[n->id];
@@ -287,6 +335,8 @@ void check_look(struct checker *k, const struct sim_node *n)
     if (r->role != RAFT_LEADER) {
         m->leads_term = 0;
     }
+    look_at_queues(k, n);
+    look_at_compaction(k, n);
     if (r->log.committed > m->commit) {
         look_at_commit(k, n, m);
     }
@@ -329,6 +379,64 @@ void checker_read(struct checker *k, const struct sim_node *n,
                      "node %d answers a read as of %" PRIu64
                      ", when it came %" PRIu64 " was committed",
                      (int)n->id, n->node->applied, committed);
+    }
+}
+
+/* --- the disk --- */
+
+/* The disk as a power cut would leave it, read as at a start; the index of the
+ * snapshot that is found. */
+static int try_disk(const struct sim_node *n, uint64_t *index,
+                    struct errmsg *em)
+{
+    static const struct sim_crash all_unsynced_is_lost = {0};
+    struct raftnode_recovered found;
+    struct sim_node copy;
+    int rc;
+
+    sim_node_init(&copy, n->id, &(struct sim_node_hooks){0});
+    sim_vfs_free(copy.disk);
+    copy.disk = sim_vfs_clone(n->disk);
+    sim_vfs_crash_as(copy.disk, &all_unsynced_is_lost);
+    rc = sim_node_open(&copy, 65536, &found, em);
+    if (rc == 0) {
+        *index = found.snapshot == NULL ? 0 : found.snapshot->index;
+        raftnode_recovered_release(&found);
+        sim_node_close(&copy);
+    }
+    sim_node_release(&copy);
+    return rc;
+}
+
+void checker_compacted(struct checker *k, const struct sim_node *n)
+{
+    struct node_model *m = &k->nodes[n->id];
+    uint64_t gone = memory_storage_first_index(&n->node->log) - 1;
+    struct errmsg em = {{0}};
+    uint64_t index = 0;
+    int rc;
+
+    if (gone <= m->compacted) {
+        return;
+    }
+    m->compacted = gone;
+    if (m->n_tried++ % COMPACTIONS_PER_TRY != 0) {
+        return;
+    }
+    rc = try_disk(n, &index, &em);
+    if (rc < 0 || index < gone) {
+        checker_fail(k, "I27",
+                     "node %d has compacted its log at %" PRIu64
+                     ", its disk has a snapshot at %" PRIu64 ": %s",
+                     (int)n->id, gone, index, em.text);
+    }
+}
+
+void checker_closed(struct checker *k, const struct sim_node *n)
+{
+    if (sim_vfs_handles(n->disk) > 0) {
+        checker_fail(k, "I26", "node %d has left %d files open", (int)n->id,
+                     (int)sim_vfs_handles(n->disk));
     }
 }
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "src/base/alloc.h"
+#include "tests/sim/arena.h"
 #include "tests/sim/pauses.h"
 #include "tests/sim/scope.h"
 #include "tests/sim/shrink.h"
@@ -83,8 +84,24 @@ static void on_violation(void *ctx, const char *invariant, const char *text)
     _exit(1);
 }
 
+/* Nothing of a run outlives it (I26). */
+static void check_memory(const struct job *j, uint64_t blocks)
+{
+    if (arena_blocks_in_use() != blocks) {
+        printf("\nVIOLATION of I26, seed %" PRIu64 ": the run has left %" PRIu64
+               " blocks of memory\n",
+               j->seed, arena_blocks_in_use() - blocks);
+        (void)fflush(stdout);
+        _exit(1);
+    }
+}
+
 static void run_one(struct job *j, bool trace, struct totals *t)
 {
+    /* The choices of a replay are there already, and are freed with the rest.
+     */
+    uint64_t blocks = arena_blocks_in_use() - (j->sim.choices.n > 0 ? 2 : 0);
+
     sim_init(&j->sim, on_violation, j, trace ? stdout : NULL);
     sim_run_all(&j->sim, j->steps);
     t->runs++;
@@ -99,6 +116,7 @@ static void run_one(struct job *j, bool trace, struct totals *t)
     t->refused += j->sim.n_refused;
     t->hash ^= j->sim.trace.hash * (2 * j->seed + 1);
     sim_release(&j->sim);
+    check_memory(j, blocks);
 }
 
 /* `seed` tells the other process which one is running. */

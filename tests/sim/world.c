@@ -171,6 +171,7 @@ static void deliver(struct sim *s, struct packet *p)
         sim_node_hear(&to->n, p->from);
         (void)raftnode_step(to->n.node, &m);
         s->n_snapshots += m.type == RAFT_MSG_SNAP;
+        checker_heard(s->checker, &to->n, &m);
         checker_look(s->checker, &to->n);
         machine_wake(s, to);
     }
@@ -225,6 +226,7 @@ static void close_machine(struct sim *s, struct machine *m)
 {
     clients_forget(s, m);
     sim_node_close(&m->n);
+    checker_closed(s->checker, &m->n);
     m->life++;
 }
 
@@ -316,6 +318,7 @@ void machine_crash(struct sim *s, struct machine *m, enum crash_rule rule)
         rng_seed(&s->crash_rng, choose(&s->choices, SITE_CRASH, 1 << 20));
         sim_vfs_crash(m->n.disk, mode, &s->crash_rng);
     }
+    checker_closed(s->checker, &m->n);
     m->life++;
 }
 
@@ -358,6 +361,9 @@ static void turn(struct sim *s, struct machine *m)
     m->has_turn = false;
     raftnode_process(m->n.node);
     checker_look(s->checker, &m->n);
+    if (!m->is_damaged) {
+        checker_compacted(s->checker, &m->n);
+    }
     end_if_over(s, m);
 }
 
