@@ -254,6 +254,17 @@ TESTS_lib := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/lib/test_*.c))
 $(TESTS_lib): $(BUILD)/libbase.a
 TESTS += $(TESTS_lib)
 
+# So are the simulator's checkers; its other ways to run need a malloc of their
+# own and stay out.
+SIM_ALONE := main arena scope pauses
+$(BUILD)/libsim.a: $(patsubst tests/sim/%.c,$(BUILD)/obj/sim/%.o,$(filter-out \
+    $(SIM_ALONE:%=tests/sim/%.c),$(wildcard tests/sim/*.c)))
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+TESTS_sim := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/sim/test_*.c))
+$(TESTS_sim): $(BUILD)/libsim.a $(patsubst %,$(BUILD)/lib%.a,server $(BELOW_server))
+TESTS += $(TESTS_sim)
+
 # The core's scripts: ours, and those of etcd-io/raft where they lie beside the
 # project.
 SHARED         ?= $(or $(RAFTEXAMPLE_SHARED),../shared)
@@ -421,7 +432,7 @@ FUZZ_WITH    := $(FUZZ_TARGETS:%=$(BUILD)/replay/%) $(FUZZ_TARGETS:%=$(BUILD)/fu
 CLANG        ?= clang
 $(FUZZ_LIB): LAYER_CFLAGS := $(UV_CFLAGS)
 $(FUZZ_WITH): tests/fuzz/lib/fuzz.h
-$(BUILD)/replay/step $(BUILD)/fuzz/step: $(filter-out %/main.o %/arena.o %/scope.o %/pauses.o,$(SIM_OBJS))
+$(BUILD)/replay/step $(BUILD)/fuzz/step: $(BUILD)/libsim.a
 $(FUZZ_WITH): $(filter-out $(FUZZ_REPLAY),$(FUZZ_LIB)) $(BUILD)/libtest.a $(ARCHIVES)
 
 define fuzz_link
