@@ -57,6 +57,10 @@ void checker_refused(struct checker *k, uint64_t request_id);
 void checker_read(struct checker *k, const struct sim_node *n,
                   uint64_t committed);
 
+/* A client of `n` was told what the node has, with NULL that it has nothing. */
+void checker_local_read(struct checker *k, const struct sim_node *n,
+                        struct bytes key, const struct bytes *value);
+
 /* --- what can be seen --- */
 
 /* The node did something. */

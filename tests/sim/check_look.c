@@ -382,6 +382,37 @@ void checker_read(struct checker *k, const struct sim_node *n,
     }
 }
 
+/* The last write of a key up to `index`, or NULL. */
+static const struct version *last_write(struct checker *k, uint64_t index,
+                                        uint32_t key)
+{
+    for (uint64_t i = index; i > 0; i--) {
+        const struct position *at = check_position(k, i);
+        const struct version *v = check_version(at, at->committed);
+
+        if (v != NULL && v->is_put && v->put.key == key) {
+            return v;
+        }
+    }
+    return NULL;
+}
+
+void checker_local_read(struct checker *k, const struct sim_node *n,
+                        struct bytes key, const struct bytes *value)
+{
+    static const struct bytes nothing;
+    struct state_pair seen = state_pair(key, value == NULL ? nothing : *value);
+    const struct version *v = last_write(k, n->node->applied, seen.key);
+
+    if ((v == NULL) != (value == NULL) ||
+        (v != NULL && v->put.value != seen.value)) {
+        checker_fail(k, "I5",
+                     "node %d answers a local read with what is not the last "
+                     "write up to %" PRIu64,
+                     (int)n->id, n->node->applied);
+    }
+}
+
 /* --- the disk --- */
 
 /* The disk as a power cut would leave it, read as at a start; the index of the

@@ -42,19 +42,26 @@ static struct bytes text(const char *t)
     return (struct bytes){(const uint8_t *)t, strlen(t)};
 }
 
-/* --- values: "number.n:" and n bytes of padding, which follow from it --- */
+/* --- values: "number.n:" and n bytes of padding, which follow from it; or
+ * nothing at all --- */
+
+#define NUMBER_OF_EMPTY UINT64_MAX
 
 static void make_value(struct sim *s, struct client *c, struct buf *out)
 {
     char head[48];
     size_t padding;
 
+    buf_init(out, BUF_UNLIMITED);
+    if (s->swarm.empty_values && choose(&s->choices, SITE_CLIENT, 16) == 15) {
+        c->value = NUMBER_OF_EMPTY;
+        return;
+    }
     c->value = ++s->next_value;
     padding = s->swarm.value_bytes_max == 0
                   ? 0
                   : choose(&s->choices, SITE_CLIENT, s->swarm.value_bytes_max);
     (void)snprintf(head, sizeof(head), "%" PRIu64 ".%zu:", c->value, padding);
-    buf_init(out, BUF_UNLIMITED);
     (void)buf_append_str(out, head);
     for (size_t i = 0; i < padding; i++) {
         (void)buf_append_byte(out, (uint8_t)(c->value + i));
@@ -81,8 +88,12 @@ static uint64_t take_number(struct bytes *in, char end)
 /* 0 if these are not the bytes that somebody wrote. */
 static uint64_t value_number(struct bytes value)
 {
-    uint64_t number = take_number(&value, '.');
+    uint64_t number;
 
+    if (value.len == 0) {
+        return NUMBER_OF_EMPTY;
+    }
+    number = take_number(&value, '.');
     if (number == 0 || take_number(&value, ':') != value.len) {
         return 0;
     }
@@ -252,6 +263,24 @@ static void get(struct client *c, struct machine *m)
     submit(c, m);
 }
 
+/* What this node has, now: it is in no history, but it is what was written last
+ * of all that the node has applied [reliability 8]. */
+static void get_local(struct client *c, struct machine *m)
+{
+    struct sim *s = c->s;
+    struct bytes value = {0};
+    bool found = kvstore_get(raftnode_store(m->n.node), text(c->key), &value);
+
+    if (found && value_number(value) == 0) {
+        checker_fail(s->checker, "I16",
+                     "node %d has %zu bytes that nobody wrote", (int)m->n.id,
+                     value.len);
+    }
+    checker_local_read(s->checker, &m->n, text(c->key), found ? &value : NULL);
+    s->n_local_gets++;
+    think(s, c);
+}
+
 /* A node that is up and not paused, or NULL. In the end only members: one that
  * was removed and has not heard of it cannot answer. */
 static struct machine *any_machine(struct sim *s)
@@ -285,7 +314,11 @@ void client_act(struct sim *s, uint32_t client)
     pick_key(s, c);
     c->is_async = false;
     if (choose(&s->choices, SITE_CLIENT, 8) < 3) {
-        get(c, m);
+        if (choose_percent(&s->choices, SITE_CLIENT, s->swarm.local_percent)) {
+            get_local(c, m);
+        } else {
+            get(c, m);
+        }
         return;
     }
     c->is_async =

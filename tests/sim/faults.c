@@ -23,12 +23,12 @@ static uint32_t between(struct sim *s, uint32_t from, uint32_t to)
 
 void faults_draw(struct sim *s)
 {
-    static const uint32_t founders[] = {3, 3, 3, 5, 3, 4, 2, 1};
+    static const uint32_t founders[] = {3, 3, 3, 5, 3, 4, 2, 1, 7, 6};
     static const uint32_t values[] = {0, 16, 16, 64, 200, 1000, 8000, 65536};
     struct swarm *w = &s->swarm;
 
     *w = (struct swarm){
-        .n_founders = founders[between(s, 0, 7)],
+        .n_founders = founders[between(s, 0, ARRAY_LEN(founders) - 1)],
         .loss_percent = coin(s) ? between(s, 0, 30) : 0,
         .duplicate_percent = coin(s) ? between(s, 0, 50) : 0,
         .delay_min_us = coin(s) ? between(s, 0, 30000) : 0,
@@ -37,9 +37,10 @@ void faults_draw(struct sim *s)
         .disk_us = coin(s) ? between(s, 0, 20000) : 1000,
         .fault_mean_us = between(s, 200, 4000) * 1000,
         .crashes = coin(s),
-        .torn_crashes = coin(s),
+        .torn_percent = coin(s) ? between(s, 80, 100) : 0,
         .cuts = coin(s),
         .one_way_cuts = coin(s),
+        .clogs = coin(s),
         .pauses = coin(s),
         .failing_syncs = coin(s),
         .full_disks = coin(s),
@@ -54,11 +55,15 @@ void faults_draw(struct sim *s)
         .segment_bytes = between(s, 4, 64) * 1024,
         .message_bytes = coin(s) ? between(s, 1, 2000) : 0,
         .inflight_max = coin(s) ? between(s, 1, 4) : 0,
+        .uncommitted_bytes = coin(s) ? between(s, 1, 4000) : 0,
         .n_clients = between(s, 2, SIM_CLIENTS_MAX),
         .async_percent = coin(s) ? between(s, 50, 95) : 15,
+        .local_percent = coin(s) ? between(s, 5, 50) : 0,
         .n_keys = between(s, 3, 10),
         .value_bytes_max = values[between(s, 0, 7)],
-        .think_us = between(s, 1, 200) * 1000,
+        .empty_values = coin(s),
+        .think_us =
+            (coin(s) ? between(s, 1, 200) : between(s, 200, 4000)) * 1000,
     };
     w->founding_learners =
         w->learners ? between(s, 0, w->n_founders > 2 ? 2 : 0) : 0;
@@ -109,12 +114,10 @@ void fault_note(struct sim *s, const struct machine *m, const char *what,
 
 static void crash(struct sim *s, struct machine *m)
 {
-    enum crash_rule rule = CRASH_KILL;
+    enum crash_rule rule = choose(&s->choices, SITE_CRASH, CRASH_TORN);
 
-    if (s->swarm.torn_crashes) {
-        rule = choose(&s->choices, SITE_CRASH, CRASH_RULES);
-    } else if (choose(&s->choices, SITE_CRASH, 2) == 1) {
-        rule = CRASH_DROP;
+    if (choose_percent(&s->choices, SITE_CRASH, s->swarm.torn_percent)) {
+        rule = CRASH_TORN + choose(&s->choices, SITE_CRASH, 2);
     }
     /* In the middle of what the disk does for it, if it does something. */
     if (m->n.held.done != NULL && choose(&s->choices, SITE_CRASH, 2) == 1) {
@@ -236,6 +239,23 @@ static void swap(struct sim *s, struct machine *m)
                  choose_between(&s->choices, SITE_HEAL, 1000, 20000) * SIM_MS);
 }
 
+/* Nothing gets through, and then all of it at once: one way between two, or all
+ * that one sends. */
+static void clog_link(struct sim *s, struct machine *m)
+{
+    uint64_t length = choose_between(&s->choices, SITE_HEAL, 10, 5000) * SIM_MS;
+    uint64_t only = choose(&s->choices, SITE_VICTIM, SIM_NODES_MAX + 1);
+
+    fault_note(s, m, "link clogged", only);
+    for (uint64_t to = 1; to <= SIM_NODES_MAX; to++) {
+        uint64_t *until = &s->clogged_until[m->n.id][to];
+
+        if (only == 0 || only == to) {
+            *until = max_u64(*until, s->now + length);
+        }
+    }
+}
+
 static void pause(struct sim *s, struct machine *m)
 {
     uint64_t length = choose_between(&s->choices, SITE_HEAL, 10, 5000) * SIM_MS;
@@ -317,6 +337,7 @@ void fault_strike(struct sim *s)
         {w->crashes, stop},
         {w->cuts, cut},
         {w->cuts, swap},
+        {w->clogs, clog_link},
         {w->pauses, pause},
         {w->failing_syncs, fail_disk},
         {w->full_disks, fill_disk},
@@ -371,6 +392,7 @@ void faults_end(struct sim *s)
 
     s->is_calm = true;
     faults_heal_cuts(s);
+    memset(s->clogged_until, 0, sizeof(s->clogged_until));
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
         struct machine *m = &s->machines[id];
 

@@ -105,7 +105,8 @@ static void put_on_wire(struct sim *s, uint64_t from,
     *p =
         (struct packet){.from = from, .to = m->to, .type = m->type, .len = len};
     ASSERT(raft_message_encode(m, p->data) == p->data + len);
-    push_event(s, (struct event){.time = s->now + draw_delay(s),
+    push_event(s, (struct event){.time = max_u64(s->now + draw_delay(s),
+                                                 s->clogged_until[from][m->to]),
                                  .kind = EVENT_DELIVER,
                                  .who = (uint32_t)m->to,
                                  .packet = p});
@@ -238,6 +239,9 @@ static void shrink_queues(const struct swarm *w, struct machine *m)
     if (w->message_bytes > 0) {
         r->max_msg_size = w->message_bytes;
         r->log.max_applying_ents_size = w->message_bytes;
+    }
+    if (w->uncommitted_bytes > 0) {
+        r->max_uncommitted_size = w->uncommitted_bytes;
     }
     if (w->inflight_max > 0) {
         r->trk.limits.msgs = w->inflight_max;

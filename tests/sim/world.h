@@ -34,9 +34,11 @@ struct swarm {
     uint32_t disk_us;       /* a write takes up to this */
     uint32_t fault_mean_us; /* between two faults */
     bool crashes;
-    bool torn_crashes; /* sectors and names at random, not all or none */
+    uint32_t
+        torn_percent; /* of crashes that leave a part of what was unsynced */
     bool cuts;
     bool one_way_cuts;
+    bool clogs; /* links that are stopped up for a while */
     bool pauses;
     bool failing_syncs;
     bool full_disks;
@@ -52,10 +54,13 @@ struct swarm {
     uint32_t segment_bytes;
     uint32_t message_bytes; /* entries of one message; 0: as the daemon */
     uint32_t inflight_max;  /* unanswered messages to a member; 0: the same */
+    uint32_t uncommitted_bytes; /* that a leader takes; 0: the same */
     uint32_t n_clients;
     uint32_t async_percent; /* of writes that wait for nothing */
+    uint32_t local_percent; /* of reads that ask nobody else */
     uint32_t n_keys;
     uint32_t value_bytes_max;
+    bool empty_values; /* too */
     uint32_t think_us; /* of a client, between two calls */
 };
 
@@ -115,6 +120,7 @@ struct sim {
     struct machine machines[SIM_NODES_MAX + 1]; /* by id */
     struct client *clients;
     bool cut[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* from, to */
+    uint64_t clogged_until[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
     struct event *heap;
     size_t n_events;
     size_t events_cap;
@@ -129,6 +135,7 @@ struct sim {
     /* For the summary. */
     uint64_t n_puts;
     uint64_t n_gets;
+    uint64_t n_local_gets;
     uint64_t n_crashes;
     uint64_t n_faults;
     uint64_t n_snapshots; /* that arrived from a leader */
