@@ -47,9 +47,15 @@ static struct bytes text(const char *t)
 
 #define NUMBER_OF_EMPTY UINT64_MAX
 
+/* Once so many bytes were written, values are small: every snapshot has them
+ * all. */
+#define BYTES_ENOUGH ((uint64_t)512 << 10)
+#define BYTES_SMALL  64
+
 static void make_value(struct sim *s, struct client *c, struct buf *out)
 {
     char head[48];
+    uint32_t most = s->swarm.value_bytes_max;
     size_t padding;
 
     buf_init(out, BUF_UNLIMITED);
@@ -58,9 +64,11 @@ static void make_value(struct sim *s, struct client *c, struct buf *out)
         return;
     }
     c->value = ++s->next_value;
-    padding = s->swarm.value_bytes_max == 0
-                  ? 0
-                  : choose(&s->choices, SITE_CLIENT, s->swarm.value_bytes_max);
+    if (s->n_value_bytes > BYTES_ENOUGH && most > BYTES_SMALL) {
+        most = BYTES_SMALL;
+    }
+    padding = most == 0 ? 0 : choose(&s->choices, SITE_CLIENT, most);
+    s->n_value_bytes += padding;
     (void)snprintf(head, sizeof(head), "%" PRIu64 ".%zu:", c->value, padding);
     (void)buf_append_str(out, head);
     for (size_t i = 0; i < padding; i++) {

@@ -129,8 +129,9 @@ struct sim {
     uint64_t steps;
     uint64_t starts; /* of any node: no two lives share request ids */
     uint64_t next_value;
-    bool is_calm;         /* the second phase: no more faults */
-    struct rng crash_rng; /* seeded for each crash, by a choice */
+    uint64_t n_value_bytes; /* in all values so far */
+    bool is_calm;           /* the second phase: no more faults */
+    struct rng crash_rng;   /* seeded for each crash, by a choice */
 
     /* For the summary. */
     uint64_t n_puts;
