@@ -10,39 +10,28 @@
 
 /* --- who is one --- */
 
-/* The node that applied most, or NULL. */
-static const struct raft *best_informed(const struct sim *s)
+void members_look(struct sim *s, const struct machine *m)
 {
-    const struct raftnode *best = NULL;
+    const struct tracker *trk = &m->n.node->raw->raft.trk;
 
-    for (uint64_t i = 1; i <= SIM_NODES_MAX; i++) {
-        const struct machine *m = &s->machines[i];
-
-        if (machine_is_up(m) &&
-            (best == NULL || m->n.node->applied > best->applied)) {
-            best = m->n.node;
-        }
+    if (m->n.node->applied <= s->members_as_of) {
+        return;
     }
-    return best == NULL ? NULL : &best->raw->raft;
-}
-
-static bool ever_ran(const struct sim *s, uint64_t id)
-{
-    return s->machines[id].is_used && !s->machines[id].left;
+    s->members_as_of = m->n.node->applied;
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        s->machines[id].is_member = tracker_progress(trk, id) != NULL;
+        s->machines[id].is_voter = tracker_is_voter(trk, id);
+    }
 }
 
 bool sim_is_member(const struct sim *s, uint64_t id)
 {
-    const struct raft *r = best_informed(s);
-
-    return r == NULL ? ever_ran(s, id) : tracker_progress(&r->trk, id) != NULL;
+    return s->machines[id].is_member;
 }
 
 bool sim_is_voter(const struct sim *s, uint64_t id)
 {
-    const struct raft *r = best_informed(s);
-
-    return r == NULL ? ever_ran(s, id) : tracker_is_voter(&r->trk, id);
+    return s->machines[id].is_voter;
 }
 
 size_t members_spare(const struct sim *s)

@@ -119,6 +119,7 @@ void sim_run_all(struct sim *s, uint64_t steps)
     faults_draw(s);
     clients_init(s);
     for (uint64_t id = 1; id <= s->swarm.n_founders; id++) {
+        s->machines[id].is_member = s->machines[id].is_voter = true;
         machine_start(s, &s->machines[id]);
     }
     sim_schedule(s, EVENT_FAULT, 0, SIM_S);

@@ -365,6 +365,7 @@ static void turn(struct sim *s, struct machine *m)
     m->has_turn = false;
     raftnode_process(m->n.node);
     checker_look(s->checker, &m->n);
+    members_look(s, m);
     if (!m->is_damaged) {
         checker_compacted(s->checker, &m->n);
     }

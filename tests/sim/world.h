@@ -99,11 +99,13 @@ struct machine {
     uint64_t life;    /* counts starts and ends */
     uint64_t tick_us; /* its own clock's idea of a tick */
     uint64_t paused_until;
-    bool has_turn;        /* an EVENT_TURN is on its way */
-    bool is_used;         /* was started once, or will be soon */
-    bool joins;           /* --join */
-    bool left;            /* was removed, and has seen it */
-    bool disk_faulty;     /* a failure of this disk is to be expected */
+    bool has_turn;    /* an EVENT_TURN is on its way */
+    bool is_used;     /* was started once, or will be soon */
+    bool joins;       /* --join */
+    bool left;        /* was removed, and has seen it */
+    bool disk_faulty; /* a failure of this disk is to be expected */
+    bool is_member;   /* of the last configuration in force anywhere */
+    bool is_voter;
     bool is_damaged;      /* bits of its files have changed */
     bool is_gone;         /* fails for good */
     uint64_t replaced_by; /* the id that the operator chose; 0: none yet */
@@ -127,7 +129,8 @@ struct sim {
     uint64_t next_seq;
     uint64_t now;
     uint64_t steps;
-    uint64_t starts; /* of any node: no two lives share request ids */
+    uint64_t starts;        /* of any node: no two lives share request ids */
+    uint64_t members_as_of; /* the index of that configuration */
     uint64_t next_value;
     uint64_t n_value_bytes; /* in all values so far */
     bool is_calm;           /* the second phase: no more faults */
@@ -250,8 +253,11 @@ void faults_end(struct sim *s);
 
 /* --- members.c --- */
 
-/* Whether `id` is one, or one that votes, in the configuration of the node that
- * applied most; if all are down, whether it ever ran. */
+/* The node may have applied more than any other before. */
+void members_look(struct sim *s, const struct machine *m);
+
+/* Whether `id` is one, or one that votes, in the last configuration that any
+ * node has applied. */
 bool sim_is_member(const struct sim *s, uint64_t id);
 bool sim_is_voter(const struct sim *s, uint64_t id);
 
