@@ -75,6 +75,9 @@ static void entries_reserve(struct raft_entries *v, size_t n)
         v->cap = grow_cap(v->cap, v->len + n);
         v->items = xrealloc_array(v->items, v->cap, sizeof(*v->items));
     }
+    if (n > 0) {
+        ASSERT(v->items != NULL);
+    }
 }
 
 void raft_entries_push(struct raft_entries *v, struct raft_entry *e)
@@ -202,6 +205,8 @@ static bool id_list_equivalent(const struct id_list *a, const struct id_list *b)
     struct id_list y;
     id_list_copy(&x, a);
     id_list_copy(&y, b);
+    ASSERT(x.ids != NULL);
+    ASSERT(y.ids != NULL);
     qsort(x.ids, x.n, sizeof(*x.ids), compare_ids);
     qsort(y.ids, y.n, sizeof(*y.ids), compare_ids);
 

@@ -30,7 +30,7 @@
 
 /* Fields of a message, those inside its entries excepted: four lists of ids
  * and three fields per member, with room to spare. */
-#define FIELDS_MAX (8 * MEMBERS_MAX)
+#define FIELDS_MAX ((size_t)8 * MEMBERS_MAX)
 
 enum kind {
     KIND_NONE, /* no message, or an unknown one */
@@ -458,7 +458,7 @@ static int split_snapshot(struct bytes in, struct bytes *data,
 }
 
 /* Metadata that can be legal: ids and members with their URLs, twice. */
-#define METADATA_MAX (2 * MEMBERS_MAX * (4 * 12 + MEMBER_URL_MAX + 32))
+#define METADATA_MAX ((size_t)2 * MEMBERS_MAX * (4 * 12 + MEMBER_URL_MAX + 32))
 
 /* The outer message is read by hand: the data of a file may be larger than the
  * 2 GiB protobuf-c takes, and is copied once this way, not twice. */

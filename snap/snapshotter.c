@@ -18,7 +18,7 @@
 
 #define SNAP_SUFFIX ".snap"
 #define TMP_SUFFIX  ".snap.tmp"
-#define SNAP_DIGITS 16 /* of term and of index */
+#define SNAP_DIGITS ((size_t)16) /* of term and of index */
 /* TERM-INDEX and the longest suffix. */
 #define SNAP_NAME_MAX (2 * SNAP_DIGITS + 1 + sizeof(TMP_SUFFIX))
 

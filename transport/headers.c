@@ -258,7 +258,7 @@ void peer_answer_add(struct peer_answer *a, struct bytes body)
         if (c == '\n') {
             return; /* the texts of the protocol are one line */
         }
-        a->text[a->len++] = c >= ' ' && c <= '~' ? (char)c : '?';
+        a->text[a->len++] = (char)(c >= ' ' && c <= '~' ? c : '?');
     }
 }
 

@@ -13,7 +13,7 @@
 #include "src/base/bounds.h"
 #include "src/base/log.h"
 
-#define NAME_DIGITS 16
+#define NAME_DIGITS ((size_t)16)
 #define TMP_NAME    "0.tmp"
 /* Large enough that a read costs more than its call, small enough to stay in
  * the processor's cache while it is parsed. */
@@ -38,7 +38,7 @@ static bool parse_hex(const char *s, uint64_t *out)
 {
     uint64_t v = 0;
 
-    for (int i = 0; i < NAME_DIGITS; i++) {
+    for (size_t i = 0; i < NAME_DIGITS; i++) {
         if (s[i] >= '0' && s[i] <= '9') {
             v = v << 4 | (uint64_t)(s[i] - '0');
         } else if (s[i] >= 'a' && s[i] <= 'f') {

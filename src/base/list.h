@@ -63,6 +63,8 @@ static inline void list_splice(struct list *to, struct list *from)
     list_init(from);
 }
 
+/* They declare what they are given, which cannot stand in parentheses.
+ * NOLINTBEGIN(bugprone-macro-parentheses) */
 #define list_for_each(it, head)                                                \
     for (struct list *it = (head)->next; it != (head); it = it->next)
 
@@ -70,5 +72,6 @@ static inline void list_splice(struct list *to, struct list *from)
 #define list_for_each_safe(it, head)                                           \
     for (struct list *it = (head)->next, *it##_next = it->next; it != (head);  \
          it = it##_next, it##_next = it->next)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 #endif /* SRC_BASE_LIST_H */

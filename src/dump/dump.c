@@ -193,7 +193,7 @@ static void dump_snapshot_file(struct dump *d, const char *dir,
         rc = snapshot_file_check((struct bytes){data, len}, term, index, &snap,
                                  &s.why);
     }
-    s.snap = snap;
+    s.snap = rc == 0 ? snap : NULL;
     print_snapshot(d, &s);
     raft_snapshot_unref(snap);
     xfree(data);

@@ -11,6 +11,9 @@
 
 static void put_hex(struct buf *b, struct bytes v)
 {
+    if (v.len > 0) {
+        ASSERT(v.data != NULL);
+    }
     (void)buf_append_byte(b, '"');
     for (size_t i = 0; i < v.len; i++) {
         (void)buf_printf(b, "%02x", v.data[i]);

@@ -531,6 +531,7 @@ static bool skip_value(struct bytes *in, struct schema *s, int64_t type,
     if (depth == VALUE_DEPTH_MAX) {
         return false;
     }
+    ASSERT(s != NULL); /* the known types have nothing like it */
     const struct gob_type *t = schema_find(s, type);
     ASSERT(t != NULL); /* linked */
     switch (t->kind) {

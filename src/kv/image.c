@@ -91,8 +91,9 @@ struct reader {
 static int malformed(const struct reader *r, const uint8_t *at,
                      const char *what)
 {
-    return errmsg_set(r->em, ERR_MALFORMED, "offset %zu: %s",
-                      (size_t)(at - r->start), what);
+    (void)errmsg_set(r->em, ERR_MALFORMED, "offset %zu: %s",
+                     (size_t)(at - r->start), what);
+    return ERR_MALFORMED;
 }
 
 static void skip_space(struct reader *r)

@@ -135,6 +135,7 @@ static bool is_digit(uint8_t c)
 static enum http_guard_step check_request_line(struct http_guard *g,
                                                const uint8_t *head)
 {
+    ASSERT(head != NULL);
     g->is_head =
         g->method_len == 4 && memcmp(head + g->line_at, "HEAD", 4) == 0;
     if (g->version_len > 0) {

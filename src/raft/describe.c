@@ -148,6 +148,9 @@ static void quote_ascii(uint8_t c, struct buf *out)
 
 void describe_quoted(struct bytes data, struct buf *out)
 {
+    if (data.len > 0) {
+        ASSERT(data.data != NULL);
+    }
     buf_append_byte(out, '"');
     for (size_t i = 0; i < data.len;) {
         const uint8_t *p = data.data + i;
@@ -357,7 +360,7 @@ static void describe_message_indented(const struct raft_message *m,
                                       size_t indent, entry_formatter_fn *fmt_cb,
                                       struct buf *out)
 {
-    ASSERT(indent <= 2 * NESTING_MAX);
+    ASSERT(indent <= 2 * (size_t)NESTING_MAX);
     buf_printf(out, "%*s", (int)indent, "");
     describe_target(m->from, out);
     buf_append_str(out, "->");

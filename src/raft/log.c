@@ -30,7 +30,7 @@ void raft_log_init(struct raft_log *l, struct raft_storage *storage,
     if (rc == 0) {
         rc = storage->ops->last_index(storage, &last);
     }
-    if (rc < 0) {
+    if (rc != 0) {
         log_fatal(lg, "bounds of the stored log: %s", err_str(rc));
     }
     ASSERT(first > 0);

@@ -29,6 +29,7 @@ void raft_push_read_state(struct raft *r, uint64_t index, struct bytes ctx)
     rs = &r->read_states[r->n_read_states++];
     *rs = (struct read_state){.index = index, .ctx_len = (uint8_t)ctx.len};
     if (ctx.len > 0) {
+        ASSERT(ctx.data != NULL);
         memcpy(rs->ctx, ctx.data, ctx.len);
     }
 }

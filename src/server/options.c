@@ -347,7 +347,9 @@ static int read_environment(options_getenv *env, void *ctx, struct options *o,
         int rc;
 
         for (const char *p = flags[i].name; *p != '\0'; p++) {
-            name[len++] = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+            int c = *p == '-' ? '_' : toupper((unsigned char)*p);
+
+            name[len++] = (char)c;
         }
         name[len] = '\0';
         value = env(ctx, name);

@@ -89,6 +89,7 @@ static size_t fill_batch(struct proposals *p)
     list_for_each (it, &p->puts) {
         struct request *req = container_of(it, struct request, link);
 
+        ASSERT(req->entry != NULL);
         if (n > 0 && size + req->entry->len > RAFT_MAX_SIZE_PER_MSG) {
             break;
         }
