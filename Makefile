@@ -14,7 +14,8 @@
 #                           SECS= JOBS= JOINED=1
 #   make bugs               planted bugs, each of which must be found: JOBS=2
 #                           BUGS="B1 B9" these; tests/bugs/README.md
-#   make check-http         hostile HTTP at both ports of real processes
+#   make check-http         hostile HTTP at both ports of real processes;
+#                           CONNECTS=20000 of them come and go (else 3000)
 #   make check-linear       the judge of histories against known verdicts
 #   make sweep              every damage to the files of logs; JOBS= QUICK=1
 #   make sweep-io           every failing or last call of a node's storage, and
@@ -305,8 +306,8 @@ check-rules check-inventory: $(RESULTS) $(DATADRIVEN)
 # where they lie beside the project.
 # All that clients and peers may send: the rows of reliability 11.
 check-http: all tests
-	$(Q)tests/integration/run $(BUILD)/raftexample \
-	    test_http_table test_errors test_hostile
+	$(Q)CONNECTS=$(CONNECTS) tests/integration/run $(BUILD)/raftexample \
+	    test_http_table test_errors test_hostile test_many_clients
 
 check-linear: $(LINEAR)
 	$(Q)scripts/check-linear $(LINEAR) tests/linear/histories \

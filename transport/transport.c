@@ -23,12 +23,12 @@
 #define PEER_WRITE_TIMEOUT_MS 10000
 
 static int listen_on(struct transport *t, const struct addr *addr,
-                     struct errmsg *em)
+                     size_t conns_max, struct errmsg *em)
 {
     const struct http_listener_options o = {
         .addr = *addr,
         .what = "peer",
-        .conns_max = PEER_CONNS_MAX,
+        .conns_max = conns_max,
         .header_timeout_ms = HTTP_HEADER_TIMEOUT_MS,
         .body_timeout_ms = PEER_BODY_TIMEOUT_MS,
         .idle_timeout_ms = HTTP_IDLE_TIMEOUT_MS,
@@ -69,7 +69,8 @@ int transport_open(const struct transport_options *o, struct transport **out,
     list_init(&t->leaving);
     list_init(&t->closed);
 
-    int rc = listen_on(t, &o->listen, em);
+    int rc = listen_on(t, &o->listen,
+                       o->conns_max == 0 ? PEER_CONNS_MAX : o->conns_max, em);
     if (rc < 0) {
         xfree(t);
         return rc;

@@ -61,6 +61,7 @@ struct transport_options {
     uint64_t id;                      /* own id */
     uint64_t cluster_id;              /* raftexample's is 0x1000 */
     struct addr listen;               /* own peer address */
+    size_t conns_max;                 /* there; 0: PEER_CONNS_MAX */
     uint64_t seed;                    /* of the jitter */
     struct transport_handler handler; /* copied; all of it is set */
 };

@@ -38,8 +38,8 @@
 #define KEY_SIZE_MAX           HTTP_REQUEST_LINE_MAX
 #define MEMBER_URL_MAX         1024       /* bytes of a member's URL */
 #define MEMBER_BODY_MAX        (64 * KiB) /* a URL and white space around it */
+#define CLIENT_CONNS_MIN       8          /* with few descriptors */
 #define CLIENT_CONNS_MAX       16384
-#define FD_RESERVE             64 /* descriptors kept for files and peers */
 
 static_assert(HTTP_BODIES_MAX >= 2 * VALUE_SIZE_LIMIT,
               "the largest value can be taken while another one is");
@@ -66,8 +66,15 @@ static_assert(PAYLOAD_SIZE_MAX > VALUE_SIZE_LIMIT + KEY_SIZE_MAX + 128,
 #define PEER_MESSAGE_MAX        (512 * MiB) /* as etcd: one framed message */
 #define PEER_APPEND_ENTRIES_MAX 1000000     /* entries of one type 1 frame */
 #define PEER_QUEUE_BYTES_MAX    (64 * MiB)  /* not yet taken by the socket */
+#define PEER_CONNS_MIN          16          /* with few descriptors */
 #define PEER_CONNS_MAX          256         /* accepted on the peer port */
 #define PEER_REMOTES_MAX        16 /* senders that are no members yet */
+
+/* --- descriptors --- */
+#define FD_RESERVE   64 /* for files, the event loop, links to the peers */
+#define FD_LIMIT_MIN 64 /* of a process that is to be of use */
+static_assert(FD_LIMIT_MIN - CLIENT_CONNS_MIN - PEER_CONNS_MIN >= 40,
+              "with few descriptors most are for files and links to the peers");
 
 /* --- disk (formats-wal.md) --- */
 #define WAL_SEGMENT_BYTES_DEFAULT 64000000

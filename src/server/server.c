@@ -29,6 +29,7 @@
 #include "src/kv/kvstore.h"
 #include "src/net/http_conn.h"
 #include "src/os/vfs.h"
+#include "src/server/descriptors.h"
 #include "src/server/options.h"
 #include "src/server/raftnode.h"
 #include "src/server/status.h"
@@ -264,23 +265,17 @@ static char *check_url(void *ctx, struct bytes url)
 
 /* --- opening --- */
 
-/* Descriptors for clients: what is left of the limit, which is first raised as
- * far as the system allows, after a reserve for files and peers
- * [reliability F16]. */
-static size_t client_connections_max(void)
+/* The limit, which is first raised as far as the system allows. */
+static struct descriptors my_descriptors(void)
 {
-    struct rlimit rl;
-    size_t limit = 1024;
+    struct rlimit rl = {0};
 
     if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
         rl.rlim_cur = rl.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &rl);
         (void)getrlimit(RLIMIT_NOFILE, &rl);
-        limit = rl.rlim_cur > CLIENT_CONNS_MAX + FD_RESERVE
-                    ? CLIENT_CONNS_MAX + FD_RESERVE
-                    : (size_t)rl.rlim_cur;
     }
-    return limit > FD_RESERVE + 8 ? limit - FD_RESERVE : 8;
+    return descriptors_share(rl.rlim_cur);
 }
 
 static int open_transport(struct server *s, struct errmsg *em)
@@ -291,6 +286,7 @@ static int open_transport(struct server *s, struct errmsg *em)
         .id = s->o->id,
         .cluster_id = CLUSTER_ID,
         .listen = s->o->peer_addr,
+        .conns_max = my_descriptors().peers,
         .handler =
             {
                 .ctx = s,
@@ -365,7 +361,7 @@ static int open_api(struct server *s, struct errmsg *em)
         .lg = s->lg,
         .addr = s->o->client_addr,
         .max_value_size = s->o->max_value_size,
-        .conns_max = client_connections_max(),
+        .conns_max = my_descriptors().clients,
         .header_timeout_ms = s->o->client_timeout_ms,
         .body_timeout_ms = 3 * s->o->client_timeout_ms,
         .idle_timeout_ms = 30 * s->o->client_timeout_ms,
