@@ -302,13 +302,13 @@ $(RESULTS): $(TESTS)
 check-rules check-inventory: $(RESULTS) $(DATADRIVEN)
 	$(Q)scripts/$@ $(RESULTS) $(DATADRIVEN)
 
-# The judge against histories whose verdicts are known: ours, and porcupine's
-# where they lie beside the project.
 # All that clients and peers may send: the rows of reliability 11.
 check-http: all tests
 	$(Q)CONNECTS=$(CONNECTS) tests/integration/run $(BUILD)/raftexample \
 	    test_http_table test_errors test_hostile test_many_clients
 
+# The judge against histories whose verdicts are known: ours, and porcupine's
+# where they lie beside the project.
 check-linear: $(LINEAR)
 	$(Q)scripts/check-linear $(LINEAR) tests/linear/histories \
 	    $(SHARED)/testdata/histories
