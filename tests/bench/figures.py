@@ -27,6 +27,9 @@ MARGIN = 2
 # A snapshot's end is seen some milliseconds late, and leaves work behind.
 AFTER = 0.05
 
+# For writing all keys, while snapshots of them are taken.
+FILL_SECS = 120
+
 # Longer than anything here should take.
 END = 180
 
@@ -100,8 +103,8 @@ def snapshots(c):
 
 def restart(c, i):
     """Stop node i and start it again; until it has all that is committed."""
-    index = c.status(c.leader())["commit"]
     c.processes.pop(i).stop()
+    index = c.status(c.leader())["commit"]
     process = c.start_node(i)
     c.processes.insert(i, c.processes.pop())
     took = seconds_until(lambda: caught_up(c, i, index), "the restarted node")
@@ -110,7 +113,8 @@ def restart(c, i):
 
 
 def join(c):
-    """Add an empty node; until it has all that is committed. It is removed."""
+    """Add an empty node; how long until it has all that is committed, and its
+    memory then. It is removed again."""
     c.ports.append(free_port())
     c.peer_ports.append(free_port())
     c.n_nodes = 4
@@ -120,7 +124,7 @@ def join(c):
     index = c.status(c.leader())["commit"]
     process = c.start_node(3, ["--join"])
     took = seconds_until(lambda: caught_up(c, 3, index), "the new node")
-    rss = memory(process.pid, "VmRSS")
+    rss = memory(process.pid, "VmRSS") / 1e6
     ask(c.ports[c.leader()], "DELETE", "/4")
     c.processes.pop().stop()
     c.ports.pop()
@@ -152,25 +156,59 @@ class Keys:
         write_batches(self.again, random.sample(puts, min(4096, self.n)), 1)
 
     def measure(self):
-        # The paced writes come to it; nothing before does.
-        count = self.n + PACE * (2 * self.secs + MARGIN)
-        with Ours(self.directory, ["--snapshot-count", "%d" % count]) as c:
+        with Ours(self.directory) as c:
             self.prepare(c)
             usage = Usage(c.pids())
-            figures = {"load_rate": self.load(c, self.first, depth=16,
-                                              count=self.n)["rate"]}
-            wait_all(c)
+            figures = self.fill(c)
             figures["rss_mb"] = self.rss(c)
-            figures.update(self.pause(c, count, PACE, 2 * self.secs, "paced"))
-            figures["snapshot_rss_mb"] = self.rss(c)
             figures["peak_rss_mb"] = usage.peak_bytes() / 1e6
+            secs = 2 * self.secs
+            count = self.start_again(c, PACE * (secs + MARGIN))
+            figures.update(self.pause(c, count, PACE, secs, "paced"))
             figures["restart_s"] = restart(c, (c.leader() + 1) % 3)
-            figures["join_s"], rss = join(c)
-            figures["join_rss_mb"] = rss / 1e6
+            figures["join_s"], figures["join_rss_mb"] = join(c)
             rate = self.load(c, self.again, secs=1)["rate"]
-            wait_all(c)
-            figures.update(self.full_pause(c, rate))
+            count = self.start_again(c, int(rate * (self.secs + MARGIN)))
+            figures.update(self.pause(c, count, None, self.secs, "full"))
             return figures
+
+    def fill(self, c):
+        """With the flags that a node has by itself, so it takes its snapshots
+        meanwhile. What was refused is written again. If that does not end in
+        time, the rest is filled without snapshots."""
+        start = time.monotonic()
+        figures = {}
+        for secs in (FILL_SECS, FILL_SECS / 2):
+            r, _ = self.clients.load("http", c.port("put"), self.first, conns=CONNS,
+                                     depth=16, count=self.n, secs=secs)
+            figures.setdefault("load_rate", r["count"] / r["seconds"])
+            wait_all(c)
+            if self.filled(c):
+                break
+        figures["load_s"] = time.monotonic() - start
+        figures["load_ended"] = int(self.filled(c))
+        if not figures["load_ended"]:
+            self.start_again(c, NEVER)
+            self.load(c, self.first, depth=16, count=self.n)
+            wait_all(c)
+        return figures
+
+    def filled(self, c):
+        return all(c.status(i)["keys"] == self.n for i in range(c.n_nodes))
+
+    def start_again(self, c, n):
+        """All nodes, so that they take a snapshot after `n` more entries; the
+        number between snapshots that this is."""
+        wait_all(c)
+        st = c.status(c.leader())
+        count = min(NEVER, st["applied"] - st["snapshot_index"] + n)
+        for process in c.processes:
+            process.stop()
+        c.processes = []
+        c.flags = ["--snapshot-count", "%d" % count]
+        c.start()
+        wait_all(c)
+        return count
 
     @staticmethod
     def rss(c):
@@ -181,20 +219,6 @@ class Keys:
         if r["errors"]:
             raise Failed("%d of %d writes failed" % (r["errors"], r["count"]))
         return dict(r, rate=r["count"] / r["seconds"])
-
-    def full_pause(self, c, rate):
-        """The nodes start again, with the number of entries between snapshots
-        that writes as fast as they are answered reach when they should."""
-        st = c.status(c.leader())
-        count = (st["applied"] - st["snapshot_index"]
-                 + int(rate * (self.secs + MARGIN)))
-        for process in c.processes:
-            process.stop()
-        c.processes = []
-        c.flags = ["--snapshot-count", "%d" % count]
-        c.start()
-        wait_all(c)
-        return self.pause(c, count, None, self.secs, "full")
 
     def pause(self, c, count, pace, secs, prefix):
         """Writes before a snapshot, and those that run beside it. The nodes take
@@ -214,7 +238,7 @@ class Keys:
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             seconds_until(lambda: load.poll() is not None
-                          or all(a > b for a, b in zip(snapshots(c), old)), "snapshots")
+                          or all(a - b for a, b in zip(snapshots(c), old)), "snapshots")
             end = time.time() + AFTER
             time.sleep(1)
         finally:

@@ -85,8 +85,3 @@ class Plan:
 
     def figures(self):
         return [f for f in FIGURES if self.has(f, "ours")]
-
-    def count(self):
-        """How many measurements a round has."""
-        return (sum(len(self.rows(c)) for c in OPS) + len(self.floors())
-                + len(self.figures()))
