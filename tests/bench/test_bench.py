@@ -103,15 +103,15 @@ class TestReport(unittest.TestCase):
     def test_acceptance(self):
         verdicts = self.verdicts()
         self.assertEqual(
-            verdicts["PUT, 64 connections, 100 B: rate / Go raftexample's"], "holds")
-        self.assertEqual(verdicts["rate / redis's with fsync"], "not measured")
+            verdicts["PUT 64 conns: rate / Go raftexample's"], "holds")
+        self.assertEqual(verdicts["PUT 64 conns: rate / redis's with fsync"], "not measured")
         self.results.add(report.PUT, "redis", a_row(10000))
-        self.assertEqual(self.verdicts()["rate / redis's with fsync"], "DOES NOT HOLD")
+        self.assertEqual(self.verdicts()["PUT 64 conns: rate / redis's with fsync"], "DOES NOT HOLD")
 
     def test_one_of_two_alternatives_is_enough(self):
         self.results.add(report.PUT16, "ours", a_row(150000))
         self.assertEqual(report.PUT16, "put/64/16/100")
-        rate = "PUT, 64 connections, depth 16: rate, 1000/s"
+        rate = "PUT 64 conns, depth 16: rate, 1000/s"
         self.assertEqual(self.verdicts()[rate], "holds")  # 150 times the Go program
         self.results.add(report.PUT16, "go", a_row(50000))
         self.assertEqual(self.verdicts()[rate], "DOES NOT HOLD")
