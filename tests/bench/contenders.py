@@ -66,10 +66,14 @@ class Process:
         with open(self.log_path, errors="replace") as f:
             return f.read()
 
+    def story(self):
+        """How it ended."""
+        return "%s ended with %s:\n%s" % (self.args[0], self.popen.returncode,
+                                          self.log()[-2000:])
+
     def check(self):
         if self.popen.poll() is not None:
-            raise RuntimeError("%s ended with %s:\n%s" % (
-                self.args[0], self.popen.returncode, self.log()[-2000:]))
+            raise RuntimeError(self.story())
 
     def stop(self):
         self.popen.terminate()
@@ -100,12 +104,16 @@ class Contender:
         try:
             self.start()
             self.wait(self.is_ready, "%s to be ready" % self.name)
-        except BaseException:
-            self.__exit__()
+        except BaseException as e:
+            self.__exit__(type(e))
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind=None, *_):
+        # A server that ended by itself said why in its log.
+        for process in self.processes if kind else ():
+            if process.popen.poll() is not None:
+                print(process.story(), file=sys.stderr, flush=True)
         for process in self.processes:
             process.stop()
         self.processes = []

@@ -282,7 +282,7 @@ def acceptance(lines, whole):
         return []
     text = ["%-52s %8s %9s" % ("asked", "", "measured")]
     for line in lines:
-        measured = "-" if line["measured"] is None else "%.3g" % line["measured"]
+        measured = "-" if line["measured"] is None else figure_text(line["measured"])
         text.append("%-52s %8s %9s  %s" % (line["asked"], line["bound"], measured,
                                            verdict(line)))
     known = [line["holds"] for line in lines if line["holds"] is not None]
