@@ -573,6 +573,42 @@ static void check_size(struct checker *k, const struct sim_node *n,
     }
 }
 
+static uint64_t number_at(const uint8_t *p)
+{
+    uint64_t v = 0;
+
+    for (int i = 0; i < 8; i++) {
+        v = v << 8 | p[i];
+    }
+    return v;
+}
+
+/* Each attempt to read has a context that was never used before, in no life:
+ * the answer to an earlier one must not count for it (I21). It is made of the
+ * node's id and a number. */
+static void check_read_context(struct checker *k, const struct sim_node *n,
+                               const struct raft_message *msg)
+{
+    struct node_model *m = &k->nodes[n->id];
+    const struct raft_entry *e;
+    uint64_t seq;
+
+    ASSERT(msg->entries.len == 1);
+    e = msg->entries.items[0];
+    ASSERT(e->len == 16);
+    if (number_at(e->data) != n->id) {
+        return; /* of another node, which asked this one */
+    }
+    seq = number_at(e->data + 8);
+    if (seq <= m->read_seq) {
+        checker_fail(k, "I21",
+                     "node %d asks for a read under number %" PRIu64
+                     ", it has used %" PRIu64,
+                     (int)n->id, seq, m->read_seq);
+    }
+    m->read_seq = seq;
+}
+
 /* A promise to somebody rests on the disk (I8, I12, I17). */
 void checker_send(struct checker *k, const struct sim_node *n,
                   const struct raft_message *msg)
@@ -627,6 +663,9 @@ void checker_send(struct checker *k, const struct sim_node *n,
         break;
     case RAFT_MSG_SNAP:
         see_snapshot(k, n, msg->snapshot);
+        break;
+    case RAFT_MSG_READ_INDEX:
+        check_read_context(k, n, msg);
         break;
     case RAFT_MSG_APP_RESP:
         if (!msg->reject && msg->index > log_last(&m->log)) {

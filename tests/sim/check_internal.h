@@ -82,6 +82,7 @@ struct node_model {
     /* The term it last asked for votes in, and by what log. */
     uint64_t campaign_term;
     struct entry_id campaign_log;
+    uint64_t read_seq; /* of its last question to a leader (I21) */
 };
 
 /* A PUT, by its request id. */
