@@ -28,6 +28,9 @@
 #   make check-coverage     how much of src/raft its tests execute (gcovr)
 #   make check-mutants      whether they notice each of tests/mutants;
 #                           MUTANTS=60 so many of them, SEED= which
+#   make analyze            gcc's and clang's analysers, cppcheck, clang-tidy,
+#                           integer, thread and memory sanitizers, valgrind;
+#                           ANALYZE="gcc tidy" these
 #   make check              test, lint, sim, check-rules, -inventory, -asan,
 #                           -integration, -install
 #   make bench              the system beside the Go raftexample, etcd, redis and
@@ -467,6 +470,10 @@ fuzz-run:
 check-fuzz: fuzz-replay
 	$(Q)$(MAKE) --no-print-directory fuzz SECS=$(or $(SECS),5)
 
+analyze:
+	$(Q)scripts/deps analyze
+	$(Q)CLANG="$(CLANG)" JOBS=$(JOBS) scripts/analyze $(BUILD) $(ANALYZE)
+
 check-asan:
 	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
 	    CPPFLAGS="$(CPPFLAGS) -DRAFT_CHECK" CFLAGS="-O1 -g" all test
@@ -560,7 +567,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all tests tools test check check-http sim sim-exhaustive bugs check-linear sweep sweep-io fuzz fuzz-run \
+.PHONY: all analyze tests tools test check check-http sim sim-exhaustive bugs check-linear sweep sweep-io fuzz fuzz-run \
         fuzz-replay check-fuzz torture bench bench-core check-rules \
         check-inventory check-asan check-integration check-coverage \
         check-mutants check-interop check-install coverage coverage-run lib lint fmt install install-bin \

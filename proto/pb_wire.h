@@ -63,11 +63,13 @@ static inline bool pb_get_varint(struct pb_reader *r, uint64_t *out)
     for (unsigned shift = 0; shift < 64 && r->p < r->end; shift += 7) {
         uint64_t byte = *r->p++;
 
+        if (shift == 63 && byte > 1) {
+            return false; /* the tenth byte has room for one bit */
+        }
         v |= (byte & 0x7f) << shift;
         if (byte < 0x80) {
             *out = v;
-            /* The tenth byte has room for one bit. */
-            return shift < 63 || byte <= 1;
+            return true;
         }
     }
     return false;
