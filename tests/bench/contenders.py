@@ -184,6 +184,7 @@ class Ours(Contender):
     def __init__(self, directory, flags=()):
         super().__init__(directory)
         self.flags = list(flags)
+        self.own_flags = {}  # of some nodes
 
     @classmethod
     def missing(cls, options):
@@ -197,15 +198,20 @@ class Ours(Contender):
     def start_node(self, i, extra=()):
         return self.spawn([self.binary, "--id", str(i + 1), "--cluster", self.cluster(),
                            "--port", str(self.ports[i]), "--data-dir", self.directory]
-                          + self.flags + list(extra), "node%d.log" % (i + 1))
+                          + self.flags + self.own_flags.get(i, []) + list(extra),
+                          "node%d.log" % (i + 1))
 
-    def status(self, i):
+    def try_status(self, i):
+        """None if it does not answer."""
         r = ask(self.peer_ports[i], "GET", "/status")
         return json.loads(r.body) if r is not None and r.status == 200 else None
 
+    def status(self, i):
+        return self.wait(lambda: self.try_status(i), "the status of node %d" % (i + 1))
+
     def find_leader(self):
         for i in range(self.n_nodes):
-            st = self.status(i)
+            st = self.try_status(i)
             if st and st["role"] == "leader":
                 return i
         return None

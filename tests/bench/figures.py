@@ -27,6 +27,9 @@ MARGIN = 2
 # A snapshot's end is seen some milliseconds late, and leaves work behind.
 AFTER = 0.05
 
+# Without a new snapshot for so long, none is being made.
+QUIET = 3
+
 # For writing all keys, while snapshots of them are taken.
 FILL_SECS = 120
 
@@ -69,7 +72,7 @@ def floor(name, tools, directory, secs):
 
 def caught_up(c, i, index):
     """Node i serves, and has applied all up to `index`."""
-    st = c.status(i)
+    st = c.try_status(i)
     return (st is not None and st["applied"] >= index
             and getattr(ask(c.peer_ports[i], "GET", "/health"), "status", 0) == 200)
 
@@ -99,6 +102,16 @@ def snapshots(c):
         directory = os.path.join(c.directory, "raftexample-%d-snap" % (i + 1))
         found.append({f for f in os.listdir(directory) if f.endswith(".snap")})
     return found
+
+
+def wait_quiet(c):
+    """Until snapshots that were begun are there."""
+    last, since = None, time.monotonic()
+    while time.monotonic() - since < QUIET:
+        now = snapshots(c)
+        if now != last:
+            last, since = now, time.monotonic()
+        time.sleep(0.05)
 
 
 def restart(c, i):
@@ -162,13 +175,13 @@ class Keys:
             figures["rss_mb"] = self.rss(c, "VmRSS")
             figures["peak_rss_mb"] = self.rss(c, "VmHWM")
             secs = 2 * self.secs
-            count = self.start_again(c, PACE * (secs + MARGIN))
-            figures.update(self.pause(c, count, PACE, secs, "paced"))
+            due = self.start_again(c, PACE * (secs + MARGIN))
+            figures.update(self.pause(c, due, PACE, secs, "paced"))
             figures["restart_s"] = restart(c, (c.leader() + 1) % 3)
             figures["join_s"], figures["join_rss_mb"] = join(c)
             rate = self.load(c, self.again, secs=1)["rate"]
-            count = self.start_again(c, int(rate * (self.secs + MARGIN)))
-            figures.update(self.pause(c, count, None, self.secs, "full"))
+            due = self.start_again(c, int(rate * (self.secs + MARGIN)))
+            figures.update(self.pause(c, due, None, self.secs, "full"))
             return figures
 
     def fill(self, c):
@@ -196,18 +209,21 @@ class Keys:
         return all(c.status(i)["keys"] == self.n for i in range(c.n_nodes))
 
     def start_again(self, c, n):
-        """All nodes, so that they take a snapshot after `n` more entries; the
-        number between snapshots that this is."""
+        """All nodes, so that they take a snapshot after `n` more entries, whatever
+        each has done so far; the index at which that will be."""
         wait_all(c)
-        st = c.status(c.leader())
-        count = min(NEVER, st["applied"] - st["snapshot_index"] + n)
+        wait_quiet(c)
+        nodes = [c.status(i) for i in range(c.n_nodes)]
+        at = max(st["applied"] for st in nodes) + n
+        c.own_flags = {
+            i: ["--snapshot-count", "%d" % min(NEVER, at - st["snapshot_index"])]
+            for i, st in enumerate(nodes)}
         for process in c.processes:
             process.stop()
         c.processes = []
-        c.flags = ["--snapshot-count", "%d" % count]
         c.start()
         wait_all(c)
-        return count
+        return at + 1
 
     @staticmethod
     def rss(c, field):
@@ -220,15 +236,14 @@ class Keys:
             raise Failed("%d of %d writes failed" % (r["errors"], r["count"]))
         return dict(r, rate=r["count"] / r["seconds"])
 
-    def pause(self, c, count, pace, secs, prefix):
-        """Writes before a snapshot, and those that run beside it. The nodes take
-        it at the same entry: that is where it begins, and it ends when the last
-        one has its file."""
+    def pause(self, c, due, pace, secs, prefix):
+        """Writes before a snapshot, and those that run beside it. It begins with
+        the entry of index `due`, on all nodes, and ends when the last one has its
+        file."""
         options = {"rate": pace} if pace else {}
         before = self.load(c, self.again, secs=secs, **options)
         wait_all(c)
-        st = c.status(c.leader())
-        n_until = count + 1 - (st["applied"] - st["snapshot_index"])
+        n_until = due - c.status(c.leader())["applied"]
         if n_until <= 0:
             raise Failed("the snapshot came before its time")
         old = snapshots(c)
