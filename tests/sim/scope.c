@@ -512,12 +512,20 @@ struct search {
 /* Where this process is: for on_violation, and for whoever finds it dead. */
 static struct path at_start;
 static struct path *where = &at_start;
+static enum scope_start where_from;
+static bool where_joined;
 
+/* How to get there again. */
 static void print_path(const struct path *p)
 {
+    printf("again:   sim --exhaustive %zu%s%s --events ",
+           strlen((const char *)p->moves),
+           where_from == SCOPE_SETTLED ? " --settled" : "",
+           where_joined ? " --joined" : "");
     for (const uint8_t *m = p->moves; *m != 0; m++) {
         printf("%02x", *m);
     }
+    printf("\n");
 }
 
 static void on_violation(void *ctx, const char *invariant, const char *text)
@@ -526,9 +534,8 @@ static void on_violation(void *ctx, const char *invariant, const char *text)
 
     printf("\n");
     trace_print(&s->trace, stdout);
-    printf("\nVIOLATION of %s: %s\nevents:  ", invariant, text);
+    printf("\nVIOLATION of %s: %s\n", invariant, text);
     print_path(where);
-    printf("\n");
     (void)fflush(stdout);
     _exit(1);
 }
@@ -652,9 +659,8 @@ static bool has_ended_well(const struct worker *w)
         return false;
     }
     if (WIFSIGNALED(status)) {
-        printf("ended by signal %d; events: ", WTERMSIG(status));
+        printf("ended by signal %d\n", WTERMSIG(status));
         print_path(&w->where);
-        printf("\n");
     }
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
@@ -761,6 +767,8 @@ static bool search_from(const struct scope_options *o, enum scope_start start)
 
     se.shared = map_shared(sizeof(*se.shared));
     se.level = map_shared(2 * sizeof(*se.level));
+    where_from = start;
+    where_joined = o->joined;
     se.until = o->secs == 0 ? 0 : seconds() + (double)o->secs;
     arena_begin();
     se.sc = begin(start);
@@ -812,6 +820,8 @@ static int replay(const struct scope_options *o, enum scope_start start)
         return 2;
     }
     where = &p;
+    where_from = start;
+    where_joined = o->joined;
     arena_begin();
     sc = begin(start);
     sc->sim.trace.out = stdout;
