@@ -269,6 +269,48 @@ static void test_entries_not_yet_written_are_not_lost(void **state)
     sim_cluster_release(c);
 }
 
+/* Of the configuration that raft counts by. */
+static size_t n_voters(const struct raftnode *node)
+{
+    struct conf_state cs;
+    size_t n;
+
+    rawnode_conf_state(node->raw, &cs);
+    n = cs.voters.n;
+    conf_state_release(&cs);
+    return n;
+}
+
+/* A change of members is in the Ready that waits for the disk, and a snapshot
+ * comes of a time at which it was undone again. Applied over the configuration
+ * of the snapshot, the change would stay in force in raft. */
+static void test_snapshot_does_not_overtake_a_change(void **state)
+{
+    struct sim_cluster *c =
+        begin(&(struct sim_options){.n = 3, .seed = 7, .late_writes = true});
+    struct raftnode *node = c->nodes[1].node;
+    struct raft_entry *add =
+        change_entry(CONF_CHANGE_ADD_NODE, 4, "http://10.9.9.4:1");
+
+    (void)state;
+    sim_feed(c, &add, 1);
+    assert_int_equal(node->phase, PHASE_WRITING);
+    assert_int_equal(node->ready.n_committed_entries, 1);
+    assert_int_equal(
+        sim_feed_snapshot(c, sim_snapshot(100, SIM_FEED_TERM, "{}", 3)), 0);
+    sim_settle(c);
+    assert_int_equal(n_voters(node), node->conf_state.voters.n);
+    /* It was lost, as any message may be; the leader tries again. */
+    assert_int_equal(
+        sim_feed_snapshot(c, sim_snapshot(100, SIM_FEED_TERM, "{}", 3)), 0);
+    sim_settle(c);
+    assert_int_equal(node->applied, 100);
+    assert_int_equal(node->conf_state.voters.n, 3);
+    assert_int_equal(n_voters(node), 3);
+    sim_expect_running(c, 1);
+    sim_cluster_release(c);
+}
+
 /* --- membership changes wait for each other --- */
 
 static void test_forwarded_changes_are_made_one_by_one(void **state)
@@ -563,6 +605,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_with_impossible_members_is_ignored),
         cmocka_unit_test(test_heartbeat_beyond_the_log_stops_the_node),
         cmocka_unit_test(test_entries_not_yet_written_are_not_lost),
+        cmocka_unit_test(test_snapshot_does_not_overtake_a_change),
         cmocka_unit_test(test_forwarded_changes_are_made_one_by_one),
         cmocka_unit_test(test_parked_change_is_dropped_after_its_time),
         cmocka_unit_test(test_parked_changes_are_bounded),
