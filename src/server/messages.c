@@ -160,6 +160,19 @@ static int screen(struct raftnode *rn, const struct raft_message *m)
     }
 }
 
+/* raft takes over the configuration of a snapshot when it comes. A change of
+ * members that is committed, but waits with its Ready for the disk, would be
+ * made to that later configuration, and might stay in force though the snapshot
+ * knows that it was undone. So the snapshot is lost, as any message may be: the
+ * leader sends it again. */
+static bool overtakes_a_change(const struct raftnode *rn,
+                               const struct raft_message *m)
+{
+    return m->type == RAFT_MSG_SNAP &&
+           (rn->phase == PHASE_WRITING || rn->phase == PHASE_WRITTEN) &&
+           raftnode_commits_conf_change(&rn->ready);
+}
+
 int raftnode_step(struct raftnode *rn, const struct raft_message *m)
 {
     int rc;
@@ -170,6 +183,13 @@ int raftnode_step(struct raftnode *rn, const struct raft_message *m)
     rc = screen(rn, m);
     if (rc < 0) {
         return rc;
+    }
+    if (overtakes_a_change(rn, m)) {
+        log_debug(rn->lg,
+                  "snapshot of member %" PRIx64
+                  " comes while a membership change is in hand",
+                  m->from);
+        return 0;
     }
     if (m->type == RAFT_MSG_PROP && has_conf_change(m) &&
         rawnode_conf_change_pending(rn->raw)) {

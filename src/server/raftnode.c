@@ -268,7 +268,7 @@ static void on_written(void *arg, int rc, bool fatal, const struct errmsg *em)
  * is gone. So the commit index, which raft does not ask to be synced, is made
  * durable before: after a crash this node must not need the vote of a member
  * that left in the belief that it is known to be removed. */
-static bool commits_conf_change(const struct raft_ready *rd)
+bool raftnode_commits_conf_change(const struct raft_ready *rd)
 {
     for (size_t i = 0; i < rd->n_committed_entries; i++) {
         if (rd->committed_entries[i]->type != RAFT_ENTRY_NORMAL) {
@@ -289,7 +289,8 @@ static void begin_ready(struct raftnode *rn)
     }
     w.entries = rn->ready.entries;
     w.n_entries = rn->ready.n_entries;
-    w.must_sync = rn->ready.must_sync || commits_conf_change(&rn->ready);
+    w.must_sync =
+        rn->ready.must_sync || raftnode_commits_conf_change(&rn->ready);
     rn->phase = PHASE_WRITING;
     rn->disk.submit(rn->disk.ctx, &w, on_written, rn);
 }

@@ -91,6 +91,9 @@ struct raftnode {
 void raftnode_fail(struct raftnode *rn, enum raftnode_condition condition,
                    const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* Whether the Ready hands out a committed change of members. */
+bool raftnode_commits_conf_change(const struct raft_ready *rd);
+
 /* --- requests.c --- */
 
 /* The request is over: out of every list, then its callback. */
