@@ -319,9 +319,9 @@ static void append_change(struct node *n, enum conf_change_type type,
     drop_messages(&n->r);
 }
 
-/* The log has the terms 1 2 2 3, the first two entries are committed. Whoever
- * is listed, in whatever role, compares the whole log; who is not, what is
- * committed, unless a change behind it could bring the node back. */
+/* The log has the terms 1 2 2 3, the first two entries are committed. Who votes
+ * compares the whole log; who does not, what is committed, unless a change
+ * behind it could bring the node back, or the others need no vote of it. */
 static void test_vote_of_removed_member(void **state)
 {
     const struct {
@@ -331,15 +331,19 @@ static void test_vote_of_removed_member(void **state)
         uint64_t term, index; /* where the candidate's log ends */
         bool granted;
     } cases[] = {
-        {"removed", IDS(2, 3), NO_IDS, false, 2, 2, true},
-        {"removed, later term", IDS(2, 3), NO_IDS, false, 3, 2, true},
-        {"removed, less than committed", IDS(2, 3), NO_IDS, false, 2, 1, false},
-        {"removed, older term", IDS(2, 3), NO_IDS, false, 1, 9, false},
-        {"removed, a change behind", IDS(2, 3), NO_IDS, true, 3, 4, false},
-        {"removed, all", IDS(2, 3), NO_IDS, true, 3, 5, true},
+        {"removed", IDS(2), NO_IDS, false, 2, 2, true},
+        {"removed, later term", IDS(2, 3, 4), NO_IDS, false, 3, 2, true},
+        {"removed, less than committed", IDS(2), NO_IDS, false, 2, 1, false},
+        {"removed, older term", IDS(2), NO_IDS, false, 1, 9, false},
+        {"removed, a change behind", IDS(2), NO_IDS, true, 3, 4, false},
+        {"removed, all", IDS(2), NO_IDS, true, 3, 5, true},
+        {"removed, of three", IDS(2, 3), NO_IDS, false, 2, 2, false},
+        {"removed, of three, all", IDS(2, 3), NO_IDS, false, 3, 4, true},
         {"voter", IDS(1, 2, 3), NO_IDS, false, 2, 3, false},
         {"voter, all", IDS(1, 2, 3), NO_IDS, false, 3, 4, true},
-        {"learner", IDS(2, 3), IDS(1), false, 2, 3, false},
+        {"learner", IDS(2), IDS(1), false, 2, 2, true},
+        {"learner, less than committed", IDS(2), IDS(1), false, 2, 1, false},
+        {"learner, of three", IDS(2, 3), IDS(1), false, 2, 2, false},
     };
 
     (void)state;
@@ -360,6 +364,38 @@ static void test_vote_of_removed_member(void **state)
             node_free(n);
         }
     }
+}
+
+/* Of three members, the third is removed. Member 1, the leader, has the removal
+ * committed and not applied yet: what comes behind it is committed by counting
+ * the third all the same. It knows that it was removed, and not what is
+ * committed behind that: for member 2, which has nothing of it, it must not
+ * vote [Raft 5.4.3]. */
+static void
+test_removed_member_does_not_vote_away_what_it_counted_for(void **state)
+{
+    struct conf_change cc = {.type = CONF_CHANGE_REMOVE_NODE, .node_id = 3};
+    struct node *n1 = NODE(.voters = IDS(1, 2, 3));
+    struct node *n3;
+
+    (void)state;
+    node_become_leader(n1); /* entry 1 */
+    node_step(n1, with_conf_change(MSG(PROP, 1, 1), &cc));
+    node_step(n1, with_data(MSG(PROP, 1, 1), "behind it"));
+    advance_messages_after_append(&n1->r);
+    node_step(n1, MSG(APP_RESP, 3, 1, .term = 1, .index = 2));
+    assert_int_equal(n1->r.log.committed, 2);
+    node_step(n1, MSG(APP_RESP, 3, 1, .term = 1, .index = 3));
+    assert_int_equal(n1->r.log.committed, 3);
+    drop_messages(&n1->r);
+    node_free(n1);
+
+    /* The third's part is played by number 1. */
+    n3 = NODE(.voters = IDS(2, 3), .log = TERMS(1, 1, 1),
+              .hs = {.term = 1, .commit = 2}, .applied = 2);
+    assert_false(grants(n3, RAFT_MSG_VOTE, 1, 2));
+    assert_true(grants(n3, RAFT_MSG_VOTE, 1, 3));
+    node_free(n3);
 }
 
 /* Of two members, the leader is removed, and loses the lead with an entry that
@@ -574,6 +610,8 @@ int main(void)
         cmocka_unit_test(test_new_member_is_probed_immediately),
         cmocka_unit_test(test_removed_leader_stays_without_step_down),
         cmocka_unit_test(test_vote_of_removed_member),
+        cmocka_unit_test(
+            test_removed_member_does_not_vote_away_what_it_counted_for),
         cmocka_unit_test(test_removed_leader_elects_the_other),
         cmocka_unit_test(test_step_down_on_removal),
         cmocka_unit_test(test_conf_change_check_before_campaign),
