@@ -99,30 +99,42 @@ static void handle_lower_term(struct raft *r, const struct raft_message *m)
 
 /* --- the same in every role --- */
 
-/* Whether a log that ends in `last` may lead us [Raft 5.4.1].
+/* Whether a node that has lost its vote may still help to elect a leader with
+ * less than all it has: one with what is committed here.
  *
- * A member that was removed, and knows it, asks for less: that the candidate
- * has what is committed here. It counts no more for what came after its
- * removal, so entries it has beyond that are no promise to anybody. But members
- * that have not learned of the removal may still need its vote, and some of
- * those entries may be on no other disk: of two members of which the leader was
- * removed, the other one would ask in vain for ever.
+ * It counts no more for what came after its removal, or after it was made a
+ * learner, once that is applied, so entries it has beyond are no promise to
+ * anybody. But members that have not learned of it may need its vote, and some
+ * of those entries may be on no other disk: of two members of which the leader
+ * was removed, the other one would ask in vain for ever.
  *
- * It is safe: of n members before the removal, a majority of n has floor(n / 2)
- * others, a majority of the n - 1 others has floor((n - 1) / 2) + 1; together
- * that is n, so they share one of the n - 1, and its vote is not given away.
- * The change that brought us back, if there is one, is not in our log: then we
- * count for nothing behind it either. The reference has no such rule. */
+ * Of n voters before, one who does not know yet needs floor(n / 2) others
+ * beside us. An entry behind the change is on the disks of as many others, as a
+ * leader that has not applied the change goes on to count us. With n even these
+ * are n of n - 1 others: they share one, whose vote is not given away. With n
+ * odd they may share none; but then a majority of the others is one of all n,
+ * and does without us. Who asks knows of no change before the last one only: it
+ * has that in its log, or we refuse, and knows that the one before it is
+ * committed. The change that brought us back, if there is one, is not in our
+ * log: then we count for nothing behind it either. The reference has no such
+ * rule. */
+static bool may_vote_by_commit(const struct raft *r)
+{
+    const struct tracker_config *cfg = &r->trk.config;
+
+    return !tracker_is_voter(&r->trk, r->id) && !tracker_config_is_joint(cfg) &&
+           cfg->voters.incoming.n % 2 == 1 &&
+           !raft_log_has_next_or_in_progress_snapshot(&r->log) &&
+           !raft_has_conf_changes(r, r->log.applied,
+                                  raft_log_last_index(&r->log));
+}
+
+/* Whether a log that ends in `last` may lead us [Raft 5.4.1]. */
 static bool may_lead_us(const struct raft *r, struct entry_id last)
 {
-    if (raft_log_is_up_to_date(&r->log, last)) {
-        return true;
-    }
-    /* No snapshot is on its way to disk: one lists us [raft-core SNAP-7]. */
-    return tracker_progress(&r->trk, r->id) == NULL &&
-           !raft_has_conf_changes(r, r->log.applied,
-                                  raft_log_last_index(&r->log)) &&
-           raft_log_is_committed_within(&r->log, last);
+    return raft_log_is_up_to_date(&r->log, last) ||
+           (may_vote_by_commit(r) &&
+            raft_log_is_committed_within(&r->log, last));
 }
 
 /* [Raft 5.2, 5.4.1, raft-core EL-8..12]. Learners answer as well: they may not

@@ -490,14 +490,14 @@ static bool is_newer(struct entry_id a, struct entry_id b)
 }
 
 /* The end of the log that a vote of this node stands for: of one that was
- * removed, and counts no more, of what it had committed (may_lead_us of
- * src/raft/step.c). */
+ * removed, or made a learner, and counts no more, of what it had committed
+ * (may_vote_by_commit of src/raft/step.c). */
 static struct entry_id log_behind_vote(const struct sim_node *n,
                                        const struct node_model *m)
 {
-    uint64_t last = tracker_progress(&raft_of(n)->trk, n->id) == NULL
-                        ? m->hs.commit
-                        : log_last(&m->log);
+    uint64_t last = tracker_is_voter(&raft_of(n)->trk, n->id)
+                        ? log_last(&m->log)
+                        : m->hs.commit;
 
     return (struct entry_id){log_term(&m->log, last), last};
 }
