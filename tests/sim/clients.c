@@ -31,6 +31,9 @@ struct client {
     int rc;             /* its answer; SIM_UNANSWERED */
 };
 
+/* Between two writes of a burst. */
+#define BURST_US 10000
+
 /* Of the operators, who do not know of each other, and of the last write. */
 #define CLIENT_OPERATOR SIM_CLIENTS_MAX
 #define OPERATORS       2
@@ -150,11 +153,17 @@ static bool is_refusal(int rc)
            rc == ERR_OVERLOADED || rc == ERR_STOPPED || rc == ERR_SELF_REMOVED;
 }
 
+/* Who waits for nothing may write many in a row: so a leader that was cut off
+ * has a long tail that nobody else has. */
 static void think(struct sim *s, struct client *c)
 {
+    bool goes_on = s->swarm.bursts && c->is_async &&
+                   choose(&s->choices, SITE_CLIENT, 16) > 0;
+
     if (c->number < s->swarm.n_clients && !s->is_calm) {
         sim_schedule(s, EVENT_CLIENT, c->number,
-                     1 + choose(&s->choices, SITE_CLIENT, s->swarm.think_us));
+                     1 + choose(&s->choices, SITE_CLIENT,
+                                goes_on ? BURST_US : s->swarm.think_us));
     }
 }
 
@@ -295,6 +304,9 @@ static struct machine *any_machine(struct sim *s)
 {
     uint32_t at = choose(&s->choices, SITE_CLIENT, SIM_NODES_MAX);
 
+    if (s->favourite != 0 && choose(&s->choices, SITE_CLIENT, 8) > 0) {
+        at = s->favourite - 1;
+    }
     for (uint32_t i = 0; i < SIM_NODES_MAX; i++) {
         struct machine *m = &s->machines[1 + (at + i) % SIM_NODES_MAX];
 

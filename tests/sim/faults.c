@@ -58,6 +58,7 @@ void faults_draw(struct sim *s)
         .uncommitted_bytes = coin(s) ? between(s, 1, 4000) : 0,
         .n_clients = between(s, 2, SIM_CLIENTS_MAX),
         .async_percent = coin(s) ? between(s, 50, 95) : 15,
+        .bursts = coin(s),
         .local_percent = coin(s) ? between(s, 5, 50) : 0,
         .n_keys = between(s, 3, 10),
         .value_bytes_max = values[between(s, 0, 7)],
@@ -226,7 +227,7 @@ static void cut(struct sim *s, struct machine *m)
 }
 
 /* An old leader comes back, with entries that nobody else has, at the moment
- * at which the new one goes. */
+ * at which the new one goes. Clients who do not know go on to ask it. */
 static void swap(struct sim *s, struct machine *m)
 {
     struct machine *l = sim_leader(s);
@@ -235,8 +236,12 @@ static void swap(struct sim *s, struct machine *m)
     fault_note(s, m, "cut off, all others heal", 0);
     memset(s->cut, 0, sizeof(s->cut));
     cut_off(s, m, true, true);
-    sim_schedule(s, EVENT_HEAL_CUTS, 0,
-                 choose_between(&s->choices, SITE_HEAL, 1000, 20000) * SIM_MS);
+    s->favourite = (uint32_t)m->n.id;
+    sim_schedule(
+        s, EVENT_HEAL_CUTS, 0,
+        choose_between(&s->choices, SITE_HEAL, 1000,
+                       choose(&s->choices, SITE_HEAL, 2) == 0 ? 4000 : 20000) *
+            SIM_MS);
 }
 
 /* Nothing gets through, and then all of it at once: one way between two, or all
@@ -372,6 +377,7 @@ void fault_strike(struct sim *s)
 void faults_heal_cuts(struct sim *s)
 {
     sim_trace(s, TRACE_HEAL, 0, 0, "cuts", 0, 0);
+    s->favourite = 0;
     memset(s->cut, 0, sizeof(s->cut));
 }
 

@@ -276,7 +276,9 @@ void machine_start(struct sim *s, struct machine *m)
     rc = sim_node_open(&m->n, s->swarm.segment_bytes, &found, &em);
     sim_trace(s, TRACE_START, (uint32_t)m->n.id, 0, NULL,
               (uint64_t)(uint32_t)rc, 0);
-    if (rc < 0 && m->is_damaged) {
+    /* Not an error of the system: those come of a disk that fails or is full.
+     */
+    if (rc < -4095 && m->is_damaged) {
         damage_refused(s, m, wal_before);
         return;
     }

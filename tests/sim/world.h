@@ -57,6 +57,7 @@ struct swarm {
     uint32_t uncommitted_bytes; /* that a leader takes; 0: the same */
     uint32_t n_clients;
     uint32_t async_percent; /* of writes that wait for nothing */
+    bool bursts;            /* of those writes */
     uint32_t local_percent; /* of reads that ask nobody else */
     uint32_t n_keys;
     uint32_t value_bytes_max;
@@ -122,6 +123,7 @@ struct sim {
     struct machine machines[SIM_NODES_MAX + 1]; /* by id */
     struct client *clients;
     bool cut[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* from, to */
+    uint32_t favourite; /* a node that is cut off, and asked more often */
     uint64_t clogged_until[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1];
     struct event *heap;
     size_t n_events;
