@@ -290,14 +290,14 @@ class Keys:
 
 # --- syncs ---------------------------------------------------------------------
 
-WRITES = ("pwrite64", "pwritev", "pwritev2", "write", "writev")
+WRITES = ("pwrite64", "pwritev", "pwritev2")
 SYNCS = ("fdatasync", "fsync")
 
 
 def attach(pid, path):
     """strace on all threads of a process."""
     strace = subprocess.Popen(
-        ["strace", "-f", "-c", "-e", "trace=%s" % ",".join(SYNCS + WRITES[:3]),
+        ["strace", "-f", "-c", "-e", "trace=%s" % ",".join(SYNCS + WRITES),
          "-o", path, "-p", str(pid)], stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 

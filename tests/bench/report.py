@@ -95,12 +95,12 @@ def ratios(results, what, contender):
 
 
 def table(results):
-    width = "%-24s" + "%10s" * (len(COLUMNS) + 2)
+    width = "%-32s" + "%10s" * (len(COLUMNS) + 2)
     lines = [width % (("",) + tuple(c[0] for c in COLUMNS) + ("ours:rate", "ours:CPU"))]
     for what, contenders in results.names():
         for contender in contenders:
             m = results.medians(what, contender)
-            title = "%-18s %s" % (what if contender == contenders[0] else "", contender)
+            title = "%-26s %s" % (what if contender == contenders[0] else "", contender)
             cells = [number(format, m[figure]) for _, figure, format in COLUMNS]
             lines.append((width % tuple([title] + cells
                                         + ratios(results, what, contender))).rstrip())

@@ -102,11 +102,11 @@ class TestReport(unittest.TestCase):
 
     def test_acceptance(self):
         verdicts = self.verdicts()
-        self.assertEqual(
-            verdicts["PUT 64 conns: rate / Go raftexample's"], "holds")
-        self.assertEqual(verdicts["PUT 64 conns: rate / redis's with fsync"], "not measured")
+        self.assertEqual(verdicts["PUT 64 conns: rate / Go raftexample's"], "holds")
+        redis = "PUT 64 conns: rate / redis's with fsync"
+        self.assertEqual(verdicts[redis], "not measured")
         self.results.add(report.PUT, "redis", a_row(10000))
-        self.assertEqual(self.verdicts()["PUT 64 conns: rate / redis's with fsync"], "DOES NOT HOLD")
+        self.assertEqual(self.verdicts()[redis], "DOES NOT HOLD")
 
     def test_one_of_two_alternatives_is_enough(self):
         self.results.add(report.PUT16, "ours", a_row(150000))
