@@ -295,6 +295,21 @@ static void test_storage_apply_snapshot(void **state)
     raft_snapshot_unref(conf);
 }
 
+/* What lies behind the snapshot goes as well, whatever it is [Raft 7]: it may
+ * be of a leader that lost its place. */
+static void test_storage_apply_snapshot_within_the_log(void **state)
+{
+    struct raft_snapshot *s4 = test_snapshot(4, 4);
+
+    (void)state;
+    set_up();
+    assert_int_equal(memory_storage_apply_snapshot(&ms, s4), 0);
+    assert_int_equal(memory_storage_first_index(&ms), 5);
+    assert_int_equal(memory_storage_last_index(&ms), 4);
+    tear_down();
+    raft_snapshot_unref(s4);
+}
+
 static void test_storage_initial_state(void **state)
 {
     struct hard_state hs = {7, 7, 7};
@@ -349,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_storage_create_snapshot_beyond_last),
         cmocka_unit_test(test_storage_append),
         cmocka_unit_test(test_storage_apply_snapshot),
+        cmocka_unit_test(test_storage_apply_snapshot_within_the_log),
         cmocka_unit_test(test_storage_initial_state),
         cmocka_unit_test(test_storage_rolling),
     };
