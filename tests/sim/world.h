@@ -81,7 +81,7 @@ enum event_kind {
 struct packet {
     uint64_t from;
     uint64_t to;
-    enum raft_message_type type;
+    uint64_t type; /* enum raft_message_type */
     size_t len;
     uint8_t data[];
 };
