@@ -129,13 +129,14 @@ static void on_send(void *ctx, struct sim_node *from,
     }
 }
 
-/* The transport tells its node what became of a message, or it does not. */
+/* The transport tells its node what became of a message, or it does not. One
+ * that sleeps finds it when it wakes: it is only stepped here. */
 static void report(struct sim *s, const struct packet *p,
                    const struct raft_message *m, bool ok)
 {
     struct machine *from = &s->machines[p->from];
 
-    if (!machine_is_up(from) || s->now < from->paused_until) {
+    if (!machine_is_up(from)) {
         return;
     }
     if (m->type == RAFT_MSG_SNAP) {
