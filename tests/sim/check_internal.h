@@ -55,6 +55,8 @@ struct pending {
     size_t cap;
 };
 
+#define READS_RETURNED 16
+
 struct node_model {
     struct term_log log; /* durable */
     struct hard_state hs;
@@ -83,6 +85,8 @@ struct node_model {
     uint64_t campaign_term;
     struct entry_id campaign_log;
     uint64_t read_seq; /* of its last question to a leader (I21) */
+    uint64_t returned[READS_RETURNED]; /* of those that came back */
+    size_t n_returned;
 };
 
 /* A PUT, by its request id. */
