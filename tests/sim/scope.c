@@ -680,12 +680,14 @@ static bool do_level(struct search *se, uint32_t depth)
     se->shared->next = 0;
     (void)fflush(stdout);
     for (size_t i = 0; i < jobs; i++) {
-        workers[i].pid = fork();
-        if (workers[i].pid == 0) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
             where = &workers[i].where;
             work(se, depth, out + i * room, room, &workers[i].n_out);
             _exit(0);
         }
+        workers[i].pid = pid; /* not by the child: it is shared */
     }
     for (size_t i = 0; i < jobs; i++) {
         ok = has_ended_well(&workers[i]) && ok;
