@@ -18,7 +18,26 @@
  * away. */
 #define CHANGES_UNDER_WAY 3
 
-/* Whether the others can do without this one, too. */
+/* Whether this member goes by the last configuration, so that its vote and its
+ * disk count in it. */
+static bool is_informed(const struct sim *s, const struct machine *m)
+{
+    const struct tracker *trk;
+
+    if (!machine_is_up(m) || m->is_damaged) {
+        return false;
+    }
+    trk = &m->n.node->raw->raft.trk;
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        if (tracker_is_voter(trk, id) != sim_is_voter(s, id)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the others can do without this one, too. A majority of them must know
+ * what the configuration is: by an older one they may need more. */
 static bool is_within_atlas(const struct sim *s, const struct machine *victim)
 {
     size_t fewer = s->swarm.member_changes || s->swarm.learners
@@ -26,6 +45,7 @@ static bool is_within_atlas(const struct sim *s, const struct machine *victim)
                        : 1;
     size_t n = 0;
     size_t n_damaged = 1;
+    size_t n_informed = 0;
 
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
         const struct machine *m = &s->machines[id];
@@ -33,9 +53,10 @@ static bool is_within_atlas(const struct sim *s, const struct machine *victim)
         if (sim_is_voter(s, id)) {
             n++;
             n_damaged += m != victim && m->is_damaged;
+            n_informed += m != victim && is_informed(s, m);
         }
     }
-    return n >= fewer && n_damaged <= (n - fewer) / 2;
+    return n >= fewer && n_damaged <= (n - fewer) / 2 && 2 * n_informed > n;
 }
 
 /* --- what may be hit --- */

@@ -36,7 +36,8 @@ bool sim_is_voter(const struct sim *s, uint64_t id)
 
 size_t members_spare(const struct sim *s)
 {
-    size_t fewer = s->swarm.member_changes || s->swarm.learners ? 2 : 1;
+    const struct swarm *w = &s->swarm;
+    size_t fewer = w->member_changes || w->learners || w->damage ? 2 : 1;
     size_t n = 0;
 
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
