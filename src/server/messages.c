@@ -161,16 +161,14 @@ static int screen(struct raftnode *rn, const struct raft_message *m)
 }
 
 /* raft takes over the configuration of a snapshot when it comes. A change of
- * members that is committed, but waits with its Ready for the disk, would be
- * made to that later configuration, and might stay in force though the snapshot
- * knows that it was undone. So the snapshot is lost, as any message may be: the
- * leader sends it again. */
+ * members that is committed, but waits for the disk before it is applied, would
+ * be made to that later configuration, and might stay in force though the
+ * snapshot knows that it was undone. So the snapshot is lost, as any message
+ * may be: the leader sends it again. */
 static bool overtakes_a_change(const struct raftnode *rn,
                                const struct raft_message *m)
 {
-    return m->type == RAFT_MSG_SNAP &&
-           (rn->phase == PHASE_WRITING || rn->phase == PHASE_WRITTEN) &&
-           raftnode_commits_conf_change(&rn->ready);
+    return m->type == RAFT_MSG_SNAP && !list_is_empty(&rn->applies);
 }
 
 int raftnode_step(struct raftnode *rn, const struct raft_message *m)

@@ -1,11 +1,12 @@
-/* The Ready loop. raftnode.h has the contract, raftnode_internal.h the phases.
+/* The Ready loop. raftnode.h has the contract, raftnode_internal.h the phases,
+ * ready.c the work of a Ready.
  *
  * The happy path of a PUT on the leader: raftnode_submit queues it; the next
- * raftnode_process proposes all that is queued as one message, takes the Ready,
- * submits its entries to storage; when they are durable the messages leave, and
- * the leader's own acknowledgement is stepped by advance; the followers'
- * answers come in through raftnode_step; a later Ready hands the entry out as
- * committed, it is applied, and its request is finished.
+ * raftnode_process proposes all that is queued as one message, and takes the
+ * Ready: its entries leave for the followers and are submitted to storage; when
+ * they are durable here the leader's own acknowledgement is stepped; those of
+ * the followers come in through raftnode_step; a later Ready hands the entry
+ * out as committed, it is applied, and its request is finished.
  *
  * Where it can fail: no leader (the request waits, then ERR_NO_LEADER); raft
  * refuses (ERR_PROPOSAL_DROPPED); the entry is lost on the way or overwritten
@@ -83,6 +84,9 @@ static struct raftnode *alloc_node(const struct raftnode_config *cfg)
     reads_init(&rn->reads, cfg->id, cfg->id_base);
     list_init(&rn->due);
     list_init(&rn->parked);
+    list_init(&rn->appends);
+    list_init(&rn->writing);
+    list_init(&rn->applies);
     return rn;
 }
 
@@ -123,6 +127,7 @@ static struct rawnode *make_rawnode(struct raftnode *rn,
         .check_quorum = true,
         .pre_vote = true,
         .read_only_option = READ_ONLY_SAFE,
+        .async_storage_writes = true,
         .lg = cfg->lg,
         .seed = cfg->seed,
     };
@@ -192,6 +197,7 @@ void raftnode_free(struct raftnode *rn)
     reads_release(&rn->reads);
     rawnode_free(rn->raw);
     memory_storage_release(&rn->log);
+    ready_release(rn);
     raft_snapshot_unref(rn->own_snapshot);
     conf_state_release(&rn->conf_state);
     xfree(rn->removal_known_by.ids);
@@ -251,128 +257,6 @@ static void note_leadership(struct raftnode *rn)
     rn->term = hard.term;
 }
 
-static void on_written(void *arg, int rc, bool fatal, const struct errmsg *em)
-{
-    struct raftnode *rn = arg;
-
-    ASSERT(rn->phase == PHASE_WRITING);
-    ASSERT(rc == 0 || fatal);
-    if (rc < 0) {
-        raftnode_fail(rn, RAFTNODE_FAILED, "%s", em->text);
-        return;
-    }
-    rn->phase = PHASE_WRITTEN;
-}
-
-/* That a member was removed is told to it once it is applied here, and then it
- * is gone. So the commit index, which raft does not ask to be synced, is made
- * durable before: after a crash this node must not need the vote of a member
- * that left in the belief that it is known to be removed. */
-bool raftnode_commits_conf_change(const struct raft_ready *rd)
-{
-    for (size_t i = 0; i < rd->n_committed_entries; i++) {
-        if (rd->committed_entries[i]->type != RAFT_ENTRY_NORMAL) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void begin_ready(struct raftnode *rn)
-{
-    struct raftnode_write w = {0};
-
-    rawnode_ready(rn->raw, &rn->ready);
-    w.snapshot = rn->ready.snapshot;
-    if (rn->ready.hard_state != NULL) {
-        w.hard_state = *rn->ready.hard_state;
-    }
-    w.entries = rn->ready.entries;
-    w.n_entries = rn->ready.n_entries;
-    w.must_sync =
-        rn->ready.must_sync || raftnode_commits_conf_change(&rn->ready);
-    rn->phase = PHASE_WRITING;
-    rn->disk.submit(rn->disk.ctx, &w, on_written, rn);
-}
-
-/* Step 3 of style.md 3: what is durable becomes readable. */
-static int store_ready(struct raftnode *rn)
-{
-    const struct raft_ready *rd = &rn->ready;
-    struct errmsg em = {{0}};
-    int rc;
-
-    if (rd->snapshot != NULL) {
-        rc = memory_storage_apply_snapshot(&rn->log, rd->snapshot);
-        ASSERT(rc == 0);
-        rc = apply_snapshot(rn, rd->snapshot, &em);
-        if (rc < 0) {
-            raftnode_fail(rn, RAFTNODE_FAILED,
-                          "snapshot at index %" PRIu64 ": %s",
-                          rd->snapshot->index, em.text);
-            return rc;
-        }
-        log_info(rn->lg, "restored from a snapshot at index %" PRIu64,
-                 rd->snapshot->index);
-    }
-    if (rd->hard_state != NULL) {
-        memory_storage_set_hard_state(&rn->log, rd->hard_state);
-    }
-    memory_storage_append(&rn->log, rd->entries, rd->n_entries);
-    return 0;
-}
-
-/* A MsgSnap must say who the members are now: a receiver that was added since
- * the snapshot would ignore it (formats-raftexample.md 6). */
-static void send_ready(struct raftnode *rn)
-{
-    struct raft_ready *rd = &rn->ready;
-
-    for (size_t i = 0; i < rd->n_messages; i++) {
-        struct raft_message *m = &rd->messages[i];
-
-        if (m->type == RAFT_MSG_SNAP) {
-            struct raft_snapshot *now = apply_snapshot_to_send(rn, m->snapshot);
-
-            log_info(rn->lg,
-                     "sending the snapshot at index %" PRIu64
-                     " to member %" PRIx64,
-                     now->index, m->to);
-            raft_snapshot_unref(m->snapshot);
-            m->snapshot = now;
-        }
-    }
-    if (rd->n_messages > 0) {
-        rn->peers.send(rn->peers.ctx, rd->messages, rd->n_messages);
-    }
-}
-
-static void finish_ready(struct raftnode *rn)
-{
-    const struct raft_ready *rd = &rn->ready;
-    uint64_t applied = rn->applied;
-
-    ASSERT(rn->phase == PHASE_WRITTEN);
-    if (store_ready(rn) < 0) {
-        return;
-    }
-    note_leadership(rn);
-    send_ready(rn);
-    apply_entries(rn, rd->committed_entries, rd->n_committed_entries);
-    if (rn->condition == RAFTNODE_FAILED) {
-        return;
-    }
-    for (size_t i = 0; i < rd->n_read_states; i++) {
-        reads_confirmed(&rn->reads, &rd->read_states[i]);
-    }
-    requests_finish_reads(rn);
-    if (rn->applied != applied) {
-        rn->stuck_since = rn->now;
-    }
-    rawnode_advance(rn->raw);
-    rn->phase = PHASE_IDLE;
-}
-
 /* --- snapshots of our own --- */
 
 static void on_snapshot_saved(void *arg, int rc, bool fatal,
@@ -397,6 +281,13 @@ static bool snapshot_is_due(const struct raftnode *rn)
 {
     return rn->applied - rn->snapshot_index > rn->snapshot_count &&
            rn->applied >= rn->next_snapshot_at;
+}
+
+/* A snapshot counts at the next start if it does not go beyond the commit index
+ * on disk. That one lags behind what is applied, but is on its way. */
+static bool applied_is_on_disk(const struct raftnode *rn)
+{
+    return rn->applied <= rn->log.hard_state.commit;
 }
 
 static void begin_snapshot(struct raftnode *rn)
@@ -454,34 +345,49 @@ static void finish_snapshot(struct raftnode *rn)
     raft_snapshot_unref(snap);
 }
 
-/* One step of the loop; false when there is nothing to do now. */
-static bool make_progress(struct raftnode *rn)
+/* The disk's part: what has ended there, then what comes next. A snapshot that
+ * is due goes first, or a node that is always busy would never make one. */
+static bool make_disk_progress(struct raftnode *rn)
 {
     switch (rn->phase) {
     case PHASE_IDLE:
-        note_leadership(rn);
-        messages_step_parked(rn);
-        requests_flush(rn);
-        if (rawnode_has_ready(rn->raw)) {
-            begin_ready(rn);
-            return true;
-        }
-        if (snapshot_is_due(rn)) {
+        if (snapshot_is_due(rn) && applied_is_on_disk(rn)) {
             begin_snapshot(rn);
             return true;
         }
-        return false;
+        return ready_begin_write(rn);
     case PHASE_WRITING:
     case PHASE_SNAPSHOTTING:
         return false;
     case PHASE_WRITTEN:
-        finish_ready(rn);
+        ready_finish_write(rn);
         return true;
     case PHASE_SNAPSHOT_DONE:
         finish_snapshot(rn);
         return true;
     }
     UNREACHABLE();
+}
+
+/* One step of the loop; false when there is nothing to do now. All that came in
+ * is in Readys before the disk is asked, so that it is one write. */
+static bool make_progress(struct raftnode *rn)
+{
+    note_leadership(rn);
+    messages_step_parked(rn);
+    requests_finish_reads(rn);
+    requests_flush(rn);
+    if (rawnode_has_ready(rn->raw)) {
+        ready_take(rn);
+        return true;
+    }
+    if (make_disk_progress(rn)) {
+        return true;
+    }
+    if (rn->phase != PHASE_SNAPSHOTTING && snapshot_is_due(rn)) {
+        return false; /* or what is applied would run ahead for ever */
+    }
+    return ready_apply(rn);
 }
 
 void raftnode_process(struct raftnode *rn)

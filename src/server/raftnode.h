@@ -3,10 +3,12 @@
  *
  * src/server puts the layers together. raftnode is the heart: messages,
  * requests and ticks come in and only step; raftnode_process(), once per loop
- * turn, does the work of each Ready in the only legal order (style.md 3):
+ * turn, does the work of each Ready. Storage writes are asynchronous (raft.h):
  *
- *   submit to storage -> done -> memory storage -> send -> apply -> complete
- *   requests -> advance -> snapshot if due
+ *   what rests on nothing   send
+ *   what rests on the disk  join to one write -> submit -> done -> memory
+ *                           storage -> send, or step what is ours
+ *   what is committed       apply -> complete requests
  *
  * It knows no libuv, no sockets and no clock, so that whole clusters run in one
  * process, in virtual time.
@@ -166,7 +168,7 @@ const struct kvstore *raftnode_store(const struct raftnode *rn);
 
 /* --- work --- */
 
-/* Do the work of every Ready there is, unless a write is on its way. Once per
+/* Do the work of every Ready there is, as far as the disk has come. Once per
  * loop turn; not re-entrant. */
 void raftnode_process(struct raftnode *rn);
 

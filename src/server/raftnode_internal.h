@@ -1,6 +1,6 @@
-/* struct raftnode, private to raftnode.c (the loop), requests.c (clients),
- * messages.c (peers) and apply.c (what entries and snapshots do to the node).
- */
+/* struct raftnode, private to raftnode.c (the loop), ready.c (what a Ready
+ * asks for), requests.c (clients), messages.c (peers) and apply.c (what entries
+ * and snapshots do to the node). */
 
 #ifndef SRC_SERVER_RAFTNODE_INTERNAL_H
 #define SRC_SERVER_RAFTNODE_INTERNAL_H
@@ -16,23 +16,41 @@
 /* The low 48 bits of a request id (extensions to the log payload). */
 #define REQUEST_COUNTER_MAX ((UINT64_C(1) << 48) - 1)
 
-/* What the loop waits for.
+/* What the disk does. Readys are taken meanwhile, their appends queued.
  *
- *   IDLE          -> WRITING        a Ready was submitted
+ *   IDLE          -> WRITING        appends were submitted, as one write
  *   WRITING       -> WRITTEN        its completion, from storage
- *   WRITTEN       -> IDLE           finished and advanced
+ *   WRITTEN       -> IDLE           stored, what waited for it is on its way
  *   IDLE          -> SNAPSHOTTING   a snapshot is due and was submitted
  *   SNAPSHOTTING  -> SNAPSHOT_DONE  its completion
  *   SNAPSHOT_DONE -> IDLE           log compacted, or the failure noted
  *
- * A failed completion ends in condition FAILED: no Ready is taken up or
- * finished after it, so nothing leaves the node any more. */
+ * A failed completion ends in condition FAILED: no Ready is taken and nothing
+ * delivered after it, so nothing leaves the node any more. */
 enum raftnode_phase {
     PHASE_IDLE,
     PHASE_WRITING,
     PHASE_WRITTEN,
     PHASE_SNAPSHOTTING,
     PHASE_SNAPSHOT_DONE,
+};
+
+/* A MsgStorageAppend, and the messages of its Ready that may not leave before
+ * it is durable. */
+struct append {
+    struct list link;
+    uint64_t seq;
+    bool must_sync;
+    struct raft_message m;
+    struct raft_message *held;
+    size_t n_held;
+};
+
+/* A MsgStorageApply, which may begin once append `after` is durable. */
+struct apply {
+    struct list link;
+    uint64_t after;
+    struct raft_message m;
 };
 
 struct raftnode {
@@ -65,9 +83,15 @@ struct raftnode {
     uint64_t now;            /* ticks since the start */
 
     enum raftnode_phase phase;
-    bool busy;     /* inside raftnode_process */
-    bool draining; /* takes no requests */
-    struct raft_ready ready;
+    bool busy;                   /* inside raftnode_process */
+    bool draining;               /* takes no requests */
+    struct list appends;         /* wait for the disk, oldest first (ready.c) */
+    struct list writing;         /* are in the write that is on its way */
+    struct list applies;         /* wait to be applied, oldest first */
+    struct raftnode_write write; /* while WRITING */
+    struct raft_entries writing_entries;
+    uint64_t append_seq;                /* of the last append */
+    uint64_t written_seq;               /* of the last one that is durable */
     struct raft_snapshot *own_snapshot; /* while SNAPSHOTTING */
     bool own_snapshot_failed;
 
@@ -91,9 +115,6 @@ struct raftnode {
 void raftnode_fail(struct raftnode *rn, enum raftnode_condition condition,
                    const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Whether the Ready hands out a committed change of members. */
-bool raftnode_commits_conf_change(const struct raft_ready *rd);
-
 /* --- requests.c --- */
 
 /* The request is over: out of every list, then its callback. */
@@ -113,6 +134,22 @@ void requests_flush(struct raftnode *rn);
 /* Answer the reads whose index is applied; membership changes go on from there
  * to be proposed. */
 void requests_finish_reads(struct raftnode *rn);
+
+/* --- ready.c --- */
+
+/* Take a Ready; there must be one. */
+void ready_take(struct raftnode *rn);
+
+/* Submit all that waits for the disk, which is idle; false: nothing does. */
+bool ready_begin_write(struct raftnode *rn);
+
+/* A write is durable: store what it brought, and let go what waited for it. */
+void ready_finish_write(struct raftnode *rn);
+
+/* Apply the entries of one Ready; false: there are none, or not yet. */
+bool ready_apply(struct raftnode *rn);
+
+void ready_release(struct raftnode *rn);
 
 /* --- messages.c --- */
 

@@ -41,6 +41,14 @@
 #define DRAIN_MS          3000
 #define REMOVED_LINGER_MS 300 /* for the answer to our own DELETE */
 
+/* What storage asks of libuv's threads: one thing at a time. */
+struct disk_work {
+    uv_work_t req;
+    void (*work)(void *arg);
+    void (*done)(void *arg);
+    void *arg;
+};
+
 struct server {
     const struct options *o;
     const struct logger *lg;
@@ -54,6 +62,7 @@ struct server {
     uv_signal_t sigint;
     struct http_net *net;
     struct storage *storage;
+    struct disk_work disk_work;
     struct raftnode *node;
     struct transport *transport;
     struct httpapi *api;
@@ -379,6 +388,35 @@ static int open_api(struct server *s, struct errmsg *em)
     return httpapi_open(&ao, &s->api, em);
 }
 
+static void on_disk_work(uv_work_t *req)
+{
+    struct disk_work *w = container_of(req, struct disk_work, req);
+
+    w->work(w->arg);
+}
+
+static void on_disk_work_done(uv_work_t *req, int status)
+{
+    struct disk_work *w = container_of(req, struct disk_work, req);
+
+    ASSERT(status == 0); /* nobody cancels it */
+    w->done(w->arg);
+}
+
+static void run_disk_work(void *ctx, void (*work)(void *arg),
+                          void (*done)(void *arg), void *arg)
+{
+    struct server *s = ctx;
+    struct disk_work *w = &s->disk_work;
+    int rc;
+
+    w->work = work;
+    w->done = done;
+    w->arg = arg;
+    rc = uv_queue_work(&s->loop, &w->req, on_disk_work, on_disk_work_done);
+    ASSERT(rc == 0); /* no memory would be the end anyway */
+}
+
 static int open_storage(struct server *s, struct raftnode_recovered *found,
                         struct errmsg *em)
 {
@@ -387,6 +425,7 @@ static int open_storage(struct server *s, struct raftnode_recovered *found,
         .lg = s->lg,
         .wal_dir = s->o->wal_dir,
         .snap_dir = s->o->snap_dir,
+        .worker = {s, run_disk_work},
     };
 
     return storage_open(&so, &s->storage, found, em);

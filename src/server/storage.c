@@ -19,8 +19,22 @@
 #include "src/os/vfs.h"
 #include "wal/wal.h"
 
+/* What is asked of the disk now; nobody but the worker looks at it, or at the
+ * WAL, before it is done. */
+struct job {
+    const struct raftnode_write *write; /* borrowed, or NULL */
+    struct raft_snapshot *own;          /* borrowed; else `write` counts */
+    raftnode_written_cb *done;          /* NULL: there is no job */
+    void *arg;
+    int rc;
+    bool fatal;
+    struct errmsg em;
+};
+
 struct storage {
     const struct logger *lg;
+    struct storage_worker worker;
+    struct job job;
     struct wal *wal;
     struct snapshotter snapshotter;
     /* Indexes of the newest snapshots, newest first; 0: none. The log is kept
@@ -152,6 +166,7 @@ int storage_open(const struct storage_options *o, struct storage **out,
 
     *found = (struct raftnode_recovered){0};
     st->lg = o->lg;
+    st->worker = o->worker;
     snapshotter_init(&st->snapshotter, o->fs, o->snap_dir, o->lg);
     rc = open_wal(st, o, &created, em);
     if (rc < 0) {
@@ -190,6 +205,7 @@ int storage_close(struct storage *st, struct errmsg *em)
     if (st == NULL) {
         return 0;
     }
+    ASSERT(st->job.done == NULL);
     rc = wal_close(st->wal, em);
     snapshotter_release(&st->snapshotter);
     xfree(st);
@@ -210,51 +226,101 @@ static int append_marker(struct storage *st, const struct raft_snapshot *snap,
     return wal_save_snapshot(st->wal, &marker, em);
 }
 
-static void submit(void *ctx, const struct raftnode_write *w,
-                   raftnode_written_cb *done, void *arg)
+static void write_group(struct storage *st)
 {
-    struct storage *st = ctx;
-    struct errmsg em = {{0}};
+    const struct raftnode_write *w = st->job.write;
+    struct errmsg *em = &st->job.em;
     int rc = 0;
 
     if (w->snapshot != NULL) {
-        rc = snapshotter_save(&st->snapshotter, w->snapshot, &em);
+        rc = snapshotter_save(&st->snapshotter, w->snapshot, em);
         if (rc == 0) {
-            rc = append_marker(st, w->snapshot, &em);
+            rc = append_marker(st, w->snapshot, em);
         }
     }
     if (rc == 0) {
-        rc = wal_save(st->wal, &w->hard_state, w->entries, w->n_entries, &em);
+        rc = wal_save(st->wal, &w->hard_state, w->entries, w->n_entries, em);
     }
     if (rc == 0 && (w->must_sync || w->snapshot != NULL)) {
-        rc = wal_sync(st->wal, &em);
+        rc = wal_sync(st->wal, em);
     }
     if (rc == 0 && w->snapshot != NULL) {
         remember_snapshot(st, w->snapshot->index);
     }
-    done(arg, rc, rc < 0, &em);
+    st->job.rc = rc;
+    st->job.fatal = rc < 0;
+}
+
+static void write_own_snapshot(struct storage *st)
+{
+    struct raft_snapshot *snap = st->job.own;
+    struct errmsg *em = &st->job.em;
+    int rc = snapshotter_save(&st->snapshotter, snap, em);
+
+    if (rc < 0) {
+        st->job.rc = rc; /* everything else is as before */
+        return;
+    }
+    rc = append_marker(st, snap, em);
+    if (rc == 0) {
+        rc = wal_sync(st->wal, em);
+    }
+    if (rc == 0) {
+        remember_snapshot(st, snap->index);
+    }
+    st->job.rc = rc;
+    st->job.fatal = rc < 0;
+}
+
+/* On the worker's thread. */
+static void work(void *arg)
+{
+    struct storage *st = arg;
+
+    if (st->job.own != NULL) {
+        write_own_snapshot(st);
+    } else {
+        write_group(st);
+    }
+}
+
+static void finish(void *arg)
+{
+    struct storage *st = arg;
+    struct job job = st->job;
+
+    st->job = (struct job){0};
+    job.done(job.arg, job.rc, job.fatal, &job.em);
+}
+
+static void begin(struct storage *st)
+{
+    if (st->worker.run == NULL) {
+        work(st);
+        finish(st);
+    } else {
+        st->worker.run(st->worker.ctx, work, finish, st);
+    }
+}
+
+static void submit(void *ctx, const struct raftnode_write *w,
+                   raftnode_written_cb *done, void *arg)
+{
+    struct storage *st = ctx;
+
+    ASSERT(st->job.done == NULL);
+    st->job = (struct job){.write = w, .done = done, .arg = arg};
+    begin(st);
 }
 
 static void save_snapshot(void *ctx, struct raft_snapshot *snap,
                           raftnode_written_cb *done, void *arg)
 {
     struct storage *st = ctx;
-    struct errmsg em = {{0}};
-    int rc;
 
-    rc = snapshotter_save(&st->snapshotter, snap, &em);
-    if (rc < 0) {
-        done(arg, rc, false, &em);
-        return;
-    }
-    rc = append_marker(st, snap, &em);
-    if (rc == 0) {
-        rc = wal_sync(st->wal, &em);
-    }
-    if (rc == 0) {
-        remember_snapshot(st, snap->index);
-    }
-    done(arg, rc, rc < 0, &em);
+    ASSERT(st->job.done == NULL);
+    st->job = (struct job){.own = snap, .done = done, .arg = arg};
+    begin(st);
 }
 
 static int compact(void *ctx, struct errmsg *em)

@@ -3,8 +3,9 @@
  * Opening applies the rules that span both (which snapshot counts, what may be
  * missing); writing keeps the only legal order (snapshot file, its marker,
  * entries and HardState, sync). raftnode sees it through struct
- * raftnode_storage, in completion style: submit, later done. This first form
- * completes at once.
+ * raftnode_storage, in completion style: submit, later done. What takes time is
+ * given to a worker, one job at a time; until it is done nobody else touches
+ * the WAL.
  *
  * Counterpart: etcd server/storage/storage.go; contrib/raftexample raft.go,
  * openWAL, replayWAL, saveSnap. */
@@ -20,12 +21,21 @@ struct logger;
 struct storage; /* opaque */
 struct vfs;
 
+/* Calls `work(arg)` on another thread, then `done(arg)` on the caller's, after
+ * the call that asked for it. */
+struct storage_worker {
+    void *ctx;
+    void (*run)(void *ctx, void (*work)(void *arg), void (*done)(void *arg),
+                void *arg);
+};
+
 struct storage_options {
     struct vfs *fs;          /* borrowed */
     const struct logger *lg; /* borrowed */
     const char *wal_dir;
     const char *snap_dir;
-    uint64_t segment_bytes; /* 0: the format's */
+    uint64_t segment_bytes;       /* 0: the format's */
+    struct storage_worker worker; /* run NULL: submissions complete at once */
 };
 
 /* Open what is there, or create it if neither directory is.
@@ -45,7 +55,7 @@ MUST_CHECK int storage_open(const struct storage_options *o,
 struct raftnode_storage storage_seam(struct storage *st);
 
 /* End the log with a synced marker, unless it failed, and free `st` (NULL:
- * no-op). Returns the result of that sync. */
+ * no-op). No job may be under way. Returns the result of that sync. */
 int storage_close(struct storage *st, struct errmsg *em);
 
 #endif /* SRC_SERVER_STORAGE_H */

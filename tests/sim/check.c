@@ -268,7 +268,7 @@ void checker_submit(struct checker *k, const struct sim_node *n,
 
     if (m->pending.is_open) {
         checker_fail(k, "I18",
-                     "node %d begins a Ready before the last one is complete",
+                     "node %d begins a write before the last one is complete",
                      (int)n->id);
     }
     m->pending.is_open = true;
@@ -476,6 +476,7 @@ void checker_recovered(struct checker *k, const struct sim_node *n,
     m->term = m->hs.term;
     m->commit = 0;
     m->applied = 0;
+    m->voters = (struct voters){UINT32_MAX, 0}; /* not known */
     m->led_term = 0;
     m->leads_term = 0;
     m->change_at = 0;
@@ -647,11 +648,6 @@ void checker_send(struct checker *k, const struct sim_node *n,
     struct node_model *m = &k->nodes[n->id];
 
     check_size(k, n, msg);
-    if (m->pending.is_open) {
-        checker_fail(k, "I18",
-                     "node %d sends %s before its Ready is on the disk",
-                     (int)n->id, raft_message_type_name(msg->type));
-    }
     switch (msg->type) {
     case RAFT_MSG_PRE_VOTE:
         check_campaign(k, n);

@@ -57,6 +57,12 @@ struct pending {
 
 #define READS_RETURNED 16
 
+/* Who votes, a bit for each id. */
+struct voters {
+    uint32_t incoming;
+    uint32_t outgoing;
+};
+
 struct node_model {
     struct term_log log; /* durable */
     struct hard_state hs;
@@ -66,7 +72,8 @@ struct node_model {
     uint64_t term;
     uint64_t commit;
     uint64_t applied;
-    uint64_t led_term; /* of the last write as a leader */
+    struct voters voters; /* as of the last look */
+    uint64_t led_term;    /* of the last write as a leader */
     uint64_t looks;
     /* As a leader, if it is one now: its term, and what it knows of the others
      * (I9, I12). */

@@ -14,20 +14,49 @@
 /* And its disk is read once in so many compactions. */
 #define COMPACTIONS_PER_TRY 8
 
-/* Whether a majority of `ids` has the entry on disk. */
-static bool is_on_majority(const struct checker *k, const struct id_list *ids,
+static uint32_t bits_of(const struct id_list *ids)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < ids->n; i++) {
+        ASSERT(ids->ids[i] <= SIM_NODES_MAX);
+        bits |= UINT32_C(1) << ids->ids[i];
+    }
+    return bits;
+}
+
+static struct voters voters_of(const struct sim_node *n)
+{
+    const struct tracker_config *cfg = &raft_of(n)->trk.config;
+
+    return (struct voters){bits_of(&cfg->voters.incoming),
+                           bits_of(&cfg->voters.outgoing)};
+}
+
+/* Whether a majority of those in `bits`, or nobody is in it, has the entry on
+ * disk. */
+static bool is_on_majority(const struct checker *k, uint32_t bits,
                            uint64_t index, uint64_t term)
 {
     size_t n = 0;
+    size_t all = 0;
 
-    for (size_t i = 0; i < ids->n; i++) {
-        const struct node_model *m;
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        const struct node_model *m = &k->nodes[id];
 
-        ASSERT(ids->ids[i] <= SIM_NODES_MAX);
-        m = &k->nodes[ids->ids[i]];
-        n += index + 1 < m->log.first || log_term(&m->log, index) == term;
+        if ((bits >> id & 1) != 0) {
+            all++;
+            n += index + 1 < m->log.first || log_term(&m->log, index) == term;
+        }
     }
-    return 2 * n > ids->n;
+    return all == 0 || 2 * n > all;
+}
+
+static bool is_on_majorities(const struct checker *k, struct voters v,
+                             uint64_t index, uint64_t term)
+{
+    return is_on_majority(k, v.incoming, index, term) &&
+           is_on_majority(k, v.outgoing, index, term);
 }
 
 /* The entry at the end of the ledger (I5, I6, I19). */
@@ -35,7 +64,6 @@ static void commit_one(struct checker *k, const struct sim_node *n,
                        uint64_t index, uint64_t term)
 {
     struct position *at = check_position(k, index);
-    const struct tracker_config *cfg = &raft_of(n)->trk.config;
     const struct version *v = check_version(at, term);
 
     at->committed = term;
@@ -55,10 +83,10 @@ static void commit_one(struct checker *k, const struct sim_node *n,
         }
         return;
     }
-    if (term > 1 &&
-        (!is_on_majority(k, &cfg->voters.incoming, index, term) ||
-         (cfg->voters.outgoing.n > 0 &&
-          !is_on_majority(k, &cfg->voters.outgoing, index, term)))) {
+    /* Committed in this turn, before or after a change of the members was
+     * applied in it. */
+    if (term > 1 && !is_on_majorities(k, voters_of(n), index, term) &&
+        !is_on_majorities(k, k->nodes[n->id].voters, index, term)) {
         checker_fail(k, "I6",
                      "node %d: entry %" PRIu64 " of term %" PRIu64
                      " is committed and not on the disks of a majority",
@@ -118,6 +146,7 @@ static void look_at_commit(struct checker *k, const struct sim_node *n,
         }
     }
     m->commit = commit;
+    m->voters = voters_of(n);
 }
 
 /* Whether the voters among `ids` elected this leader. */

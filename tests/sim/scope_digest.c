@@ -177,6 +177,18 @@ static void add_hard_state(struct digest *d, const struct hard_state *hs)
 }
 
 /* The Ready in hand, and the write that it waits for. */
+static void add_appends(struct digest *d, const struct list *l)
+{
+    list_for_each (it, l) {
+        const struct append *a = container_of(it, struct append, link);
+
+        add(d, a->must_sync);
+        add_messages(d, &a->m, 1);
+        add_messages(d, a->m.responses, a->m.n_responses);
+        add_messages(d, a->held, a->n_held);
+    }
+}
+
 static void add_ready(struct digest *d, const struct sim_node *n)
 {
     const struct raftnode *rn = n->node;
@@ -186,18 +198,14 @@ static void add_ready(struct digest *d, const struct sim_node *n)
         (uint64_t)raw->prev_soft_state.role << 32 | raw->prev_soft_state.lead);
     add_hard_state(d, &raw->prev_hard_state);
     add(d, (uint64_t)rn->phase << 1 | (n->held.done != NULL));
-    if (rn->phase != PHASE_WRITING && rn->phase != PHASE_WRITTEN) {
-        return;
+    add_appends(d, &rn->writing);
+    add_appends(d, &rn->appends);
+    list_for_each (it, &rn->applies) {
+        const struct apply *p = container_of(it, struct apply, link);
+
+        add(d, rn->append_seq - p->after);
+        add_messages(d, &p->m, 1);
     }
-    add_entries(d, rn->ready.entries, rn->ready.n_entries);
-    add(d, rn->ready.n_committed_entries);
-    add(d, rn->ready.must_sync);
-    add_messages(d, rn->ready.messages, rn->ready.n_messages);
-    add(d, rn->ready.n_read_states);
-    if (rn->ready.hard_state != NULL) {
-        add_hard_state(d, rn->ready.hard_state);
-    }
-    add_queue(d, &raw->steps_on_advance);
 }
 
 static void add_up(struct digest *d, const struct machine *m)

@@ -122,9 +122,13 @@ static void begin_two_writes(struct fixture *f)
     checker_submit(f->sim.checker, follower(f), &nothing, NULL);
 }
 
-static void send_before_it_is_written(struct fixture *f)
+static void promise_before_it_is_written(struct fixture *f)
 {
-    struct raft_message m = {.type = RAFT_MSG_HEARTBEAT_RESP, .to = 1};
+    const struct raft *r = &follower(f)->node->raw->raft;
+    struct raft_message m = {.type = RAFT_MSG_APP_RESP,
+                             .to = leader(f)->id,
+                             .term = r->term,
+                             .index = raft_log_last_index(&r->log) + 1};
 
     checker_submit(f->sim.checker, follower(f), &nothing, NULL);
     checker_send(f->sim.checker, follower(f), &m);
@@ -220,8 +224,8 @@ static const struct wrong wrongs[] = {
     {"a commit beyond a heartbeat's", "I11", commit_beyond_heartbeat},
     {"a commit by a message that says nothing", "I11", commit_by_a_vote},
     {"campaign of a learner", "I14", campaign_as_a_learner},
-    {"two Readys at once", "I18", begin_two_writes},
-    {"a message before the sync", "I18", send_before_it_is_written},
+    {"a promise before the sync", "I17", promise_before_it_is_written},
+    {"two writes at once", "I18", begin_two_writes},
     {"membership changes parked", "I26", too_many_parked},
     {"messages in flight", "I26", too_many_in_flight},
     {"bytes of a message", "I26", too_much_in_one_message},
