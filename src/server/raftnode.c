@@ -21,6 +21,10 @@
 #include "src/base/bounds.h"
 #include "src/server/raftnode_internal.h"
 
+/* A snapshot may take so many times as long as any other write before the disk
+ * counts as stuck. */
+#define SNAPSHOT_PATIENCE 10
+
 /* --- condition --- */
 
 void raftnode_fail(struct raftnode *rn, enum raftnode_condition condition,
@@ -211,6 +215,22 @@ void raftnode_free(struct raftnode *rn)
 
 /* --- the loop --- */
 
+bool raftnode_is_stuck(const struct raftnode *rn)
+{
+    uint64_t patience = rn->election_ticks;
+
+    switch (rn->phase) {
+    case PHASE_WRITING:
+        break;
+    case PHASE_SNAPSHOTTING:
+        patience *= SNAPSHOT_PATIENCE;
+        break;
+    default:
+        return false;
+    }
+    return rn->now - rn->busy_since > patience;
+}
+
 void raftnode_tick(struct raftnode *rn)
 {
     struct hard_state hard;
@@ -218,7 +238,7 @@ void raftnode_tick(struct raftnode *rn)
     uint64_t applied;
 
     rn->now++;
-    if (rn->condition == RAFTNODE_RUNNING) {
+    if (rn->condition == RAFTNODE_RUNNING && !raftnode_is_stuck(rn)) {
         rawnode_tick(rn->raw);
     }
     rawnode_basic_status(rn->raw, &soft, &hard, &applied);
@@ -302,6 +322,7 @@ static void begin_snapshot(struct raftnode *rn)
         return;
     }
     rn->phase = PHASE_SNAPSHOTTING;
+    rn->busy_since = rn->now;
     rn->disk.save_snapshot(rn->disk.ctx, rn->own_snapshot, on_snapshot_saved,
                            rn);
 }
@@ -377,7 +398,7 @@ static bool make_progress(struct raftnode *rn)
     messages_step_parked(rn);
     requests_finish_reads(rn);
     requests_flush(rn);
-    if (rawnode_has_ready(rn->raw)) {
+    if (rawnode_has_ready(rn->raw) && !raftnode_is_stuck(rn)) {
         ready_take(rn);
         return true;
     }

@@ -90,8 +90,9 @@ struct raftnode {
     struct list applies;         /* wait to be applied, oldest first */
     struct raftnode_write write; /* while WRITING */
     struct raft_entries writing_entries;
-    uint64_t append_seq;                /* of the last append */
-    uint64_t written_seq;               /* of the last one that is durable */
+    uint64_t busy_since;  /* tick at which the disk was last given work */
+    uint64_t append_seq;  /* of the last append */
+    uint64_t written_seq; /* of the last one that is durable */
     struct raft_snapshot *own_snapshot; /* while SNAPSHOTTING */
     bool own_snapshot_failed;
 
@@ -134,6 +135,14 @@ void requests_flush(struct raftnode *rn);
 /* Answer the reads whose index is applied; membership changes go on from there
  * to be proposed. */
 void requests_finish_reads(struct raftnode *rn);
+
+/* --- raftnode.c --- */
+
+/* The disk was asked for something, and has not answered for so long that this
+ * node is of no use: a leader could send heartbeats for ever, and answer
+ * nobody. It takes no Ready and has no ticks until the disk is back, so that
+ * the others find another leader [reliability F6]. */
+bool raftnode_is_stuck(const struct raftnode *rn);
 
 /* --- ready.c --- */
 

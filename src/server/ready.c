@@ -254,6 +254,7 @@ bool ready_begin_write(struct raftnode *rn)
         return true;
     }
     rn->phase = PHASE_WRITING;
+    rn->busy_since = rn->now;
     rn->disk.submit(rn->disk.ctx, w, on_written, rn);
     return true;
 }

@@ -182,6 +182,32 @@ static void test_write_under_way_is_overwritten_on_disk(void **state)
     assert_int_equal(memory_storage_last_index(&node->log), 5);
 }
 
+static void step_vote(uint64_t type)
+{
+    struct raft_message m = {.type = type, .to = 1, .from = 2, .term = 2};
+
+    assert_int_equal(raftnode_step(node, &m), 0);
+    raftnode_process(node);
+}
+
+/* Node 1 leads term 2, and its first entry is not on disk. */
+static void elect(void)
+{
+    for (unsigned i = 0; sent_of(RAFT_MSG_PRE_VOTE) == 0; i++) {
+        assert_true(i < 100);
+        raftnode_tick(node);
+        raftnode_process(node);
+    }
+    step_vote(RAFT_MSG_PRE_VOTE_RESP);
+    assert_non_null(machine->held.done);
+    assert_int_equal(sent_of(RAFT_MSG_VOTE), 0);
+    write_now();
+    assert_int_equal(sent_of(RAFT_MSG_VOTE), 2);
+    step_vote(RAFT_MSG_VOTE_RESP);
+    assert_true(raftnode_is_leader(node));
+    assert_non_null(machine->held.done);
+}
+
 /* A leader's entries go to the others while its own disk works; a candidate's
  * requests for votes do not [raft.h]. */
 static void test_entries_leave_before_the_write_and_votes_after(void **state)
@@ -189,37 +215,44 @@ static void test_entries_leave_before_the_write_and_votes_after(void **state)
     struct sim_op *op;
 
     (void)state;
-    for (unsigned i = 0; sent_of(RAFT_MSG_PRE_VOTE) == 0; i++) {
-        assert_true(i < 100);
-        raftnode_tick(node);
-        raftnode_process(node);
-    }
-    assert_int_equal(
-        raftnode_step(
-            node,
-            &(struct raft_message){
-                .type = RAFT_MSG_PRE_VOTE_RESP, .to = 1, .from = 2, .term = 2}),
-        0);
-    raftnode_process(node);
-    assert_non_null(machine->held.done);
-    assert_int_equal(sent_of(RAFT_MSG_VOTE), 0);
-    write_now();
-    assert_int_equal(sent_of(RAFT_MSG_VOTE), 2);
-
-    assert_int_equal(
-        raftnode_step(node, &(struct raft_message){.type = RAFT_MSG_VOTE_RESP,
-                                                   .to = 1,
-                                                   .from = 2,
-                                                   .term = 2}),
-        0);
-    raftnode_process(node);
-    assert_true(raftnode_is_leader(node));
-    assert_non_null(machine->held.done);
+    elect();
     assert_int_equal(sent_of(RAFT_MSG_APP), 2); /* its first entry */
     op = sim_put(&cluster, 1, "/a", "1");
     raftnode_process(node);
     assert_false(op->done);
     sim_op_free(&cluster, op);
+}
+
+/* Whose disk hangs is silent after an election timeout, so that another one can
+ * lead; it goes on when the disk does [reliability F6]. */
+static void test_leader_with_a_stuck_disk_is_silent(void **state)
+{
+    size_t n;
+
+    (void)state;
+    elect();
+    n = sent_of(RAFT_MSG_HEARTBEAT);
+    for (unsigned i = 0; i < 10; i++) {
+        raftnode_tick(node);
+        raftnode_process(node);
+    }
+    assert_true(sent_of(RAFT_MSG_HEARTBEAT) > n);
+    assert_false(raftnode_is_stuck(node));
+    raftnode_tick(node);
+    assert_true(raftnode_is_stuck(node));
+    sent.n = 0;
+    for (unsigned i = 0; i < 30; i++) {
+        raftnode_tick(node);
+        raftnode_process(node);
+    }
+    assert_int_equal(sent.n, 0);
+    write_now();
+    assert_false(raftnode_is_stuck(node));
+    for (unsigned i = 0; sent.n == 0; i++) {
+        assert_true(i < 100);
+        raftnode_tick(node);
+        raftnode_process(node);
+    }
 }
 
 /* A change of members is told to others once it is applied; that it is
@@ -325,6 +358,7 @@ int main(void)
         TEST(test_what_overwrites_is_a_write_of_its_own),
         TEST(test_write_under_way_is_overwritten_on_disk),
         TEST(test_entries_leave_before_the_write_and_votes_after),
+        TEST(test_leader_with_a_stuck_disk_is_silent),
         TEST(test_change_is_applied_behind_its_write),
         TEST(test_snapshot_is_a_write_of_its_own),
         cmocka_unit_test_setup_teardown(
