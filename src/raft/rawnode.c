@@ -200,7 +200,8 @@ bool rawnode_conf_change_pending(const struct rawnode *rn)
 {
     const struct raft *r = &rn->raft;
 
-    return r->role == RAFT_LEADER && r->pending_conf_index > r->log.applied;
+    return r->role == RAFT_LEADER && (r->pending_conf_index > r->log.applied ||
+                                      !tracker_is_voter(&r->trk, r->id));
 }
 
 void rawnode_apply_conf_change(struct rawnode *rn, const struct conf_change *cc,

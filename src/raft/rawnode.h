@@ -60,8 +60,11 @@ MUST_CHECK int rawnode_propose_conf_change(struct rawnode *rn,
 MUST_CHECK int rawnode_propose_conf_change_v2(struct rawnode *rn,
                                               const struct conf_change_v2 *cc);
 
-/* On the leader: whether a configuration change may still be unapplied, so
- * that another one would be refused [CC-20]. False elsewhere. */
+/* On the leader: whether a configuration change may still be unapplied, so that
+ * another one would be refused [CC-20]; also if it has no vote any more: that
+ * others may need its help to learn so (may_vote_by_commit in step.c) ends with
+ * the next change in its log, which is for the next leader to make. False
+ * elsewhere. */
 bool rawnode_conf_change_pending(const struct rawnode *rn);
 
 /* A committed change takes effect. *cs is the new configuration, owned by the

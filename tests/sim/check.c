@@ -641,7 +641,10 @@ static void check_read_context(struct checker *k, const struct sim_node *n,
     m->read_seq = seq;
 }
 
-/* A promise to somebody rests on the disk (I8, I12, I17). */
+/* A promise to somebody rests on the disk (I8, I12, I17). One of an earlier
+ * term than the disk has may be out of date: that a later leader's entries have
+ * taken the place of what it speaks of shows that this leader was elected
+ * without it, by a majority that had not promised it and never will. */
 void checker_send(struct checker *k, const struct sim_node *n,
                   const struct raft_message *msg)
 {
@@ -695,7 +698,8 @@ void checker_send(struct checker *k, const struct sim_node *n,
         check_read_context(k, n, msg);
         break;
     case RAFT_MSG_APP_RESP:
-        if (!msg->reject && msg->index > log_last(&m->log)) {
+        if (!msg->reject && msg->term >= m->hs.term &&
+            msg->index > log_last(&m->log)) {
             checker_fail(k, "I17",
                          "node %d says it has %" PRIu64
                          ", its disk has entries up to %" PRIu64,

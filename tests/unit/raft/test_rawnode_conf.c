@@ -375,9 +375,31 @@ static void test_impossible_change_is_fatal_when_applied(void **state)
     rawnode_env_release(&env);
 }
 
+/* Who leads without a vote leaves the next change to the next leader. */
+static void test_leader_without_a_vote_makes_no_change(void **state)
+{
+    struct conf_change add = {.type = CONF_CHANGE_ADD_NODE, .node_id = 2};
+    struct conf_change demote = {.type = CONF_CHANGE_ADD_LEARNER_NODE,
+                                 .node_id = 1};
+    struct rawnode_env env;
+    struct conf_state cs = {0};
+
+    (void)state;
+    rawnode_env_init(&env, &(struct node_spec){.voters = IDS(1)});
+    rawnode_env_lead(&env);
+    rawnode_apply_conf_change(env.rn, &add, &cs);
+    conf_state_release(&cs);
+    assert_false(rawnode_conf_change_pending(env.rn));
+    rawnode_apply_conf_change(env.rn, &demote, &cs);
+    conf_state_release(&cs);
+    assert_true(rawnode_conf_change_pending(env.rn));
+    rawnode_env_release(&env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_leader_without_a_vote_makes_no_change),
         cmocka_unit_test(test_raw_node_propose_and_conf_change),
         cmocka_unit_test(test_raw_node_joint_auto_leave),
         cmocka_unit_test(test_raw_node_propose_add_duplicate_node),
