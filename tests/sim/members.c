@@ -37,13 +37,14 @@ bool sim_is_voter(const struct sim *s, uint64_t id)
 size_t members_spare(const struct sim *s)
 {
     const struct swarm *w = &s->swarm;
-    size_t fewer = w->member_changes || w->learners || w->damage ? 2 : 1;
+    bool changes = w->member_changes || w->learners || w->damage;
+    size_t fewer = changes ? 1 + CHANGES_UNDER_WAY : 1;
     size_t n = 0;
 
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
         n += sim_is_voter(s, id);
     }
-    return n < 2 ? 0 : (n - fewer) / 2;
+    return n < fewer ? 0 : (n - fewer) / 2;
 }
 
 /* --- voters --- */
@@ -137,7 +138,8 @@ void members_change_learner(struct sim *s, struct machine *m)
 {
     uint64_t id = any_id(s);
 
-    if (one_is_gone(s)) {
+    /* Who was removed and has left does not come back under its id [README]. */
+    if (one_is_gone(s) || s->machines[id].left) {
         return;
     }
     if (!s->machines[id].is_used) {

@@ -258,6 +258,10 @@ void faults_end(struct sim *s);
 /* The node may have applied more than any other before. */
 void members_look(struct sim *s, const struct machine *m);
 
+/* Changes of members that may be under way, each of which may take one voter
+ * away. */
+#define CHANGES_UNDER_WAY 3
+
 /* Whether `id` is one, or one that votes, in the last configuration that any
  * node has applied. */
 bool sim_is_member(const struct sim *s, uint64_t id);

@@ -326,24 +326,29 @@ static void test_vote_of_removed_member(void **state)
 {
     const struct {
         const char *name;
-        struct id_list voters, learners;
+        struct id_list voters, learners, outgoing;
         bool change_behind;
         uint64_t term, index; /* where the candidate's log ends */
         bool granted;
     } cases[] = {
-        {"removed", IDS(2), NO_IDS, false, 2, 2, true},
-        {"removed, later term", IDS(2, 3, 4), NO_IDS, false, 3, 2, true},
-        {"removed, less than committed", IDS(2), NO_IDS, false, 2, 1, false},
-        {"removed, older term", IDS(2), NO_IDS, false, 1, 9, false},
-        {"removed, a change behind", IDS(2), NO_IDS, true, 3, 4, false},
-        {"removed, all", IDS(2), NO_IDS, true, 3, 5, true},
-        {"removed, of three", IDS(2, 3), NO_IDS, false, 2, 2, false},
-        {"removed, of three, all", IDS(2, 3), NO_IDS, false, 3, 4, true},
-        {"voter", IDS(1, 2, 3), NO_IDS, false, 2, 3, false},
-        {"voter, all", IDS(1, 2, 3), NO_IDS, false, 3, 4, true},
-        {"learner", IDS(2), IDS(1), false, 2, 2, true},
-        {"learner, less than committed", IDS(2), IDS(1), false, 2, 1, false},
-        {"learner, of three", IDS(2, 3), IDS(1), false, 2, 2, false},
+        {"removed", IDS(2), NO_IDS, NO_IDS, false, 2, 2, true},
+        {"removed, later term", IDS(2, 3, 4), NO_IDS, NO_IDS, false, 3, 2,
+         true},
+        {"removed, less than committed", IDS(2), NO_IDS, NO_IDS, false, 2, 1,
+         false},
+        {"removed, older term", IDS(2), NO_IDS, NO_IDS, false, 1, 9, false},
+        {"removed, a change behind", IDS(2), NO_IDS, NO_IDS, true, 3, 4, false},
+        {"removed, all", IDS(2), NO_IDS, NO_IDS, true, 3, 5, true},
+        {"removed, of three", IDS(2, 3), NO_IDS, NO_IDS, false, 2, 2, false},
+        {"removed, of three, all", IDS(2, 3), NO_IDS, NO_IDS, false, 3, 4,
+         true},
+        {"voter", IDS(1, 2, 3), NO_IDS, NO_IDS, false, 2, 3, false},
+        {"voter, all", IDS(1, 2, 3), NO_IDS, NO_IDS, false, 3, 4, true},
+        {"learner", IDS(2), IDS(1), NO_IDS, false, 2, 2, true},
+        {"learner, less than committed", IDS(2), IDS(1), NO_IDS, false, 2, 1,
+         false},
+        {"learner, of three", IDS(2, 3), IDS(1), NO_IDS, false, 2, 2, false},
+        {"removed, joint", IDS(2), NO_IDS, IDS(2, 3), false, 2, 2, false},
     };
 
     (void)state;
@@ -351,6 +356,7 @@ static void test_vote_of_removed_member(void **state)
         for (int pre = 0; pre < 2; pre++) {
             struct node *n =
                 NODE(.voters = cases[i].voters, .learners = cases[i].learners,
+                     .voters_outgoing = cases[i].outgoing,
                      .log = TERMS(1, 2, 2, 3), .hs = {.term = 3, .commit = 2},
                      .applied = 2);
 
@@ -364,6 +370,21 @@ static void test_vote_of_removed_member(void **state)
             node_free(n);
         }
     }
+}
+
+/* What a snapshot says of the members counts, what it holds is not there yet.
+ */
+static void test_vote_with_a_snapshot_under_way(void **state)
+{
+    struct node *n = NODE(.voters = IDS(1, 2));
+
+    (void)state;
+    node_step(n, with_snapshot(MSG(SNAP, 2, 1, .term = 3),
+                               member_snapshot(11, 3, IDS(2), IDS(1))));
+    drop_messages(&n->r);
+    assert_false(grants(n, RAFT_MSG_PRE_VOTE, 3, 10));
+    assert_true(grants(n, RAFT_MSG_VOTE, 3, 11));
+    node_free(n);
 }
 
 /* Of three members, the third is removed. Member 1, the leader, has the removal
@@ -610,6 +631,7 @@ int main(void)
         cmocka_unit_test(test_new_member_is_probed_immediately),
         cmocka_unit_test(test_removed_leader_stays_without_step_down),
         cmocka_unit_test(test_vote_of_removed_member),
+        cmocka_unit_test(test_vote_with_a_snapshot_under_way),
         cmocka_unit_test(
             test_removed_member_does_not_vote_away_what_it_counted_for),
         cmocka_unit_test(test_removed_leader_elects_the_other),
