@@ -56,6 +56,7 @@ struct totals {
     uint64_t snapshots;
     uint64_t damaged;
     uint64_t refused;
+    uint64_t reused; /* runs */
     uint64_t hash;
 };
 
@@ -114,6 +115,7 @@ static void run_one(struct job *j, bool trace, struct totals *t)
     t->snapshots += j->sim.n_snapshots;
     t->damaged += j->sim.n_damaged;
     t->refused += j->sim.n_refused;
+    t->reused += j->sim.is_id_used_again;
     t->hash ^= j->sim.trace.hash * (2 * j->seed + 1);
     sim_release(&j->sim);
     check_memory(j, blocks);
@@ -151,6 +153,7 @@ static void add(struct totals *sum, const struct totals *t)
     sum->snapshots += t->snapshots;
     sum->damaged += t->damaged;
     sum->refused += t->refused;
+    sum->reused += t->reused;
     sum->hash ^= t->hash;
 }
 
@@ -234,9 +237,10 @@ static int run_all(const struct args *a)
            " writes and %" PRIu64 " reads answered, %" PRIu64
            " crashes, %" PRIu64 " other faults, %" PRIu64
            " snapshots sent, %" PRIu64 " damaged disks of which %" PRIu64
-           " were refused\n",
+           " were refused, %" PRIu64 " runs stopped by an id used again\n",
            sum.runs, sum.steps, (double)sum.steps / took, sum.writes, sum.reads,
-           sum.crashes, sum.faults, sum.snapshots, sum.damaged, sum.refused);
+           sum.crashes, sum.faults, sum.snapshots, sum.damaged, sum.refused,
+           sum.reused);
     printf(
         "%.0f s simulated in %.1f s, %.0f x real time; trace hash %016" PRIx64
         "\n",

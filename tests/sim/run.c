@@ -38,6 +38,20 @@ static bool all_is_well(const struct sim *s)
     return clients_last_write_done(s);
 }
 
+/* Whether operators have made a voter of an id that was removed before, and
+ * whose node has left: the one's proposal was on its way while the other's was
+ * carried out. The README says not to; whether the others can do without that
+ * voter is nobody's promise. */
+static bool is_id_used_again(const struct sim *s)
+{
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        if (s->machines[id].left && sim_is_voter(s, id)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void fail_liveness(struct sim *s)
 {
     struct buf text;
@@ -129,12 +143,18 @@ void sim_run_all(struct sim *s, uint64_t steps)
     faults_end(s);
     end = s->now + CALM_US;
     while (!all_is_well(s)) {
+        if (s->now > end && is_id_used_again(s)) {
+            s->is_id_used_again = true;
+            break;
+        }
         if (s->now > end) {
             fail_liveness(s);
         }
         sim_step(s);
         clients_begin_last_write(s);
     }
-    check_equal_maps(s);
+    if (!s->is_id_used_again) {
+        check_equal_maps(s);
+    }
     judge(s);
 }

@@ -135,6 +135,7 @@ struct sim {
     uint64_t members_as_of; /* the index of that configuration */
     uint64_t next_value;
     uint64_t n_value_bytes; /* in all values so far */
+    bool is_id_used_again;  /* and it stands still for that (run.c) */
     bool is_calm;           /* the second phase: no more faults */
     struct rng crash_rng;   /* seeded for each crash, by a choice */
 
