@@ -403,6 +403,8 @@ static void on_disk_work_done(uv_work_t *req, int status)
     w->done(w->arg);
 }
 
+/* Lookups of names never keep it waiting: libuv gives them half of its threads
+ * at most. */
 static void run_disk_work(void *ctx, void (*work)(void *arg),
                           void (*done)(void *arg), void *arg)
 {
