@@ -163,12 +163,30 @@ static int screen(struct raftnode *rn, const struct raft_message *m)
 /* raft takes over the configuration of a snapshot when it comes. A change of
  * members that is committed, but waits for the disk before it is applied, would
  * be made to that later configuration, and might stay in force though the
- * snapshot knows that it was undone. So the snapshot is lost, as any message
- * may be: the leader sends it again. */
+ * snapshot knows that it was undone. So the snapshot waits. It is not dropped,
+ * though any message may be: a leader of the Go program never sends another
+ * one, as it does not listen to what became of the first. */
 static bool overtakes_a_change(const struct raftnode *rn,
                                const struct raft_message *m)
 {
     return m->type == RAFT_MSG_SNAP && !list_is_empty(&rn->applies);
+}
+
+static void keep_snapshot(struct raftnode *rn, const struct raft_message *m)
+{
+    raft_message_release(&rn->late_snapshot);
+    raft_message_copy(&rn->late_snapshot, m);
+}
+
+void messages_step_late_snapshot(struct raftnode *rn)
+{
+    if (rn->late_snapshot.type == RAFT_MSG_SNAP &&
+        list_is_empty(&rn->applies)) {
+        int rc = rawnode_step(rn->raw, &rn->late_snapshot);
+
+        ASSERT(rc == 0);
+        raft_message_release(&rn->late_snapshot);
+    }
 }
 
 int raftnode_step(struct raftnode *rn, const struct raft_message *m)
@@ -185,8 +203,9 @@ int raftnode_step(struct raftnode *rn, const struct raft_message *m)
     if (overtakes_a_change(rn, m)) {
         log_debug(rn->lg,
                   "snapshot of member %" PRIx64
-                  " comes while a membership change is in hand",
+                  " waits for a membership change in hand",
                   m->from);
+        keep_snapshot(rn, m);
         return 0;
     }
     if (m->type == RAFT_MSG_PROP && has_conf_change(m) &&

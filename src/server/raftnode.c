@@ -197,6 +197,7 @@ void raftnode_free(struct raftnode *rn)
     ASSERT(!rn->busy);
     ASSERT(list_is_empty(&rn->due));
     messages_free_parked(rn);
+    raft_message_release(&rn->late_snapshot);
     proposals_release(&rn->proposals);
     reads_release(&rn->reads);
     rawnode_free(rn->raw);
@@ -396,6 +397,7 @@ static bool make_progress(struct raftnode *rn)
 {
     note_leadership(rn);
     messages_step_parked(rn);
+    messages_step_late_snapshot(rn);
     requests_finish_reads(rn);
     requests_flush(rn);
     if (rawnode_has_ready(rn->raw) && !raftnode_is_stuck(rn)) {

@@ -76,6 +76,7 @@ struct raftnode {
     struct reads reads;
     struct list due;    /* every request, oldest first */
     struct list parked; /* membership changes of others, one at a time */
+    struct raft_message late_snapshot; /* waits for `applies`, or type 0 */
     size_t n_parked;
     uint64_t timeout_ticks;
     uint64_t election_ticks; /* also when a read is asked for again */
@@ -169,6 +170,9 @@ void messages_maybe_leave(struct raftnode *rn);
 /* Step the membership change that waited longest, if its turn has come. */
 void messages_step_parked(struct raftnode *rn);
 void messages_free_parked(struct raftnode *rn);
+
+/* Step the snapshot that had to wait, if it has not to any more. */
+void messages_step_late_snapshot(struct raftnode *rn);
 
 /* --- apply.c --- */
 

@@ -14,6 +14,10 @@
 #include "tests/sim/world.h"
 #include "wal/record.h"
 
+/* Changes of members that may be under way, each of which may take one voter
+ * away. */
+#define CHANGES_UNDER_WAY 3
+
 /* Whether this member goes by the last configuration, so that its vote and its
  * disk count in it. */
 static bool is_informed(const struct sim *s, const struct machine *m)

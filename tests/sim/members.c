@@ -20,6 +20,9 @@ void members_look(struct sim *s, const struct machine *m)
     s->members_as_of = m->n.node->applied;
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
         s->machines[id].is_member = tracker_progress(trk, id) != NULL;
+        s->machines[id].is_used_again |= s->machines[id].left &&
+                                         !s->machines[id].is_voter &&
+                                         tracker_is_voter(trk, id);
         s->machines[id].is_voter = tracker_is_voter(trk, id);
     }
 }
@@ -34,11 +37,68 @@ bool sim_is_voter(const struct sim *s, uint64_t id)
     return s->machines[id].is_voter;
 }
 
+static int count_change(void *ctx, struct raft_entry *const *items, size_t n)
+{
+    size_t *changes = ctx;
+
+    for (size_t i = 0; i < n; i++) {
+        *changes += items[i]->type != RAFT_ENTRY_NORMAL;
+    }
+    return 0;
+}
+
+/* In this log, behind the last one that is in force anywhere. */
+static size_t changes_in_log(const struct sim *s, const struct machine *m)
+{
+    const struct raft_log *l = &m->n.node->raw->raft.log;
+    uint64_t from = max_u64(s->members_as_of + 1, raft_log_first_index(l));
+    uint64_t end = raft_log_last_index(l) + 1;
+    size_t n = 0;
+
+    if (from < end) {
+        ASSERT(raft_log_scan(l, from, end, UINT64_MAX, &n, count_change) == 0);
+    }
+    return n;
+}
+
+/* Asked for and not proposed, or passed on to the leader and kept there. */
+static size_t changes_asked_for(const struct machine *m)
+{
+    size_t n = m->n.node->n_parked;
+
+    list_for_each (it, &m->n.node->due) {
+        const struct request *r = container_of(it, struct request, due_link);
+
+        n += r->kind == REQUEST_ADD_MEMBER || r->kind == REQUEST_REMOVE_MEMBER;
+    }
+    return n;
+}
+
+/* Changes of members that may still come into force, at most. */
+static size_t changes_under_way(const struct sim *s)
+{
+    size_t n = 0;
+    size_t logged = 0;
+
+    for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
+        const struct machine *m = &s->machines[id];
+
+        if (machine_is_up(m)) {
+            n += changes_asked_for(m);
+            logged = max_u64(logged, changes_in_log(s, m));
+        }
+    }
+    for (size_t i = 0; i < s->n_events; i++) {
+        const struct packet *p = s->heap[i].packet;
+
+        n += p != NULL && p->type == RAFT_MSG_PROP;
+    }
+    return n + logged;
+}
+
 size_t members_spare(const struct sim *s)
 {
-    const struct swarm *w = &s->swarm;
-    bool changes = w->member_changes || w->learners || w->damage;
-    size_t fewer = changes ? 1 + CHANGES_UNDER_WAY : 1;
+    size_t fewer = 1 + changes_under_way(s);
     size_t n = 0;
 
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {

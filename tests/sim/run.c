@@ -45,7 +45,7 @@ static bool all_is_well(const struct sim *s)
 static bool is_id_used_again(const struct sim *s)
 {
     for (uint64_t id = 1; id <= SIM_NODES_MAX; id++) {
-        if (s->machines[id].left && sim_is_voter(s, id)) {
+        if (s->machines[id].is_used_again && sim_is_voter(s, id)) {
             return true;
         }
     }

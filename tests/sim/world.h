@@ -100,12 +100,13 @@ struct machine {
     uint64_t life;    /* counts starts and ends */
     uint64_t tick_us; /* its own clock's idea of a tick */
     uint64_t paused_until;
-    bool has_turn;    /* an EVENT_TURN is on its way */
-    bool is_used;     /* was started once, or will be soon */
-    bool joins;       /* --join */
-    bool left;        /* was removed, and has seen it */
-    bool disk_faulty; /* a failure of this disk is to be expected */
-    bool is_member;   /* of the last configuration in force anywhere */
+    bool has_turn;      /* an EVENT_TURN is on its way */
+    bool is_used;       /* was started once, or will be soon */
+    bool joins;         /* --join */
+    bool left;          /* was removed, and has seen it */
+    bool is_used_again; /* a voter once more after that */
+    bool disk_faulty;   /* a failure of this disk is to be expected */
+    bool is_member;     /* of the last configuration in force anywhere */
     bool is_voter;
     bool is_damaged;      /* bits of its files have changed */
     bool is_gone;         /* fails for good */
@@ -259,17 +260,13 @@ void faults_end(struct sim *s);
 /* The node may have applied more than any other before. */
 void members_look(struct sim *s, const struct machine *m);
 
-/* Changes of members that may be under way, each of which may take one voter
- * away. */
-#define CHANGES_UNDER_WAY 3
-
 /* Whether `id` is one, or one that votes, in the last configuration that any
  * node has applied. */
 bool sim_is_member(const struct sim *s, uint64_t id);
 bool sim_is_voter(const struct sim *s, uint64_t id);
 
-/* How many voters the others can do without, also when a change that is under
- * way makes them one fewer. */
+/* How many voters the others can do without, also when every change that is
+ * under way makes them one fewer. */
 size_t members_spare(const struct sim *s);
 
 /* An operator at `m` adds or removes a member, a voter or a learner. */
