@@ -377,10 +377,11 @@ static void test_vote_of_removed_member(void **state)
 static void test_vote_with_a_snapshot_under_way(void **state)
 {
     struct node *n = NODE(.voters = IDS(1, 2));
+    struct raft_snapshot *s = member_snapshot(11, 3, IDS(2), IDS(1));
 
     (void)state;
-    node_step(n, with_snapshot(MSG(SNAP, 2, 1, .term = 3),
-                               member_snapshot(11, 3, IDS(2), IDS(1))));
+    node_step(n, with_snapshot(MSG(SNAP, 2, 1, .term = 3), s));
+    raft_snapshot_unref(s);
     drop_messages(&n->r);
     assert_false(grants(n, RAFT_MSG_PRE_VOTE, 3, 10));
     assert_true(grants(n, RAFT_MSG_VOTE, 3, 11));
