@@ -20,6 +20,14 @@ struct seen {
     size_t n;
 };
 
+/* Whether it has only what raft gives to a MsgApp: the short form of a msgapp
+ * stream has no room for anything else. */
+static bool is_plain_append(const struct raft_message *m)
+{
+    return m->type == RAFT_MSG_APP && !m->reject && m->reject_hint == 0 &&
+           !m->has_context && m->snapshot == NULL && m->vote == 0;
+}
+
 static int on_message(void *ctx, const struct raft_message *m)
 {
     struct seen *s = ctx;
@@ -32,11 +40,10 @@ static int on_message(void *ctx, const struct raft_message *m)
     s->n++;
     /* Only MsgApp goes over a msgapp stream, and only what the door lets out;
      * a heartbeat of the link is not a message. */
-    s->as_written &=
-        m->from == FROM && m->to == TO &&
-        message_check(m, TO, &reason) == MESSAGE_GOOD &&
-        (s->writer.kind == STREAM_MESSAGE || m->type == RAFT_MSG_APP) &&
-        !message_is_link_heartbeat(m);
+    s->as_written &= m->from == FROM && m->to == TO &&
+                     message_check(m, TO, &reason) == MESSAGE_GOOD &&
+                     (s->writer.kind == STREAM_MESSAGE || is_plain_append(m)) &&
+                     !message_is_link_heartbeat(m);
     if (s->as_written) {
         size = msg_writer_size(&s->writer, m);
         p = buf_reserve(&s->frames, size);
