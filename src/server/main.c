@@ -2,6 +2,7 @@
  *
  * Reads the command line, makes the log sink, runs the server. */
 
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,6 +71,16 @@ static void json_sink(void *ctx, enum log_level level, const char *line)
     buf_release(&b);
 }
 
+/* The disk works on other threads, one job at a time: arenas of their own would
+ * only keep what each of them once needed. Large blocks, a snapshot's mostly,
+ * go back to the system when they are freed; without this, glibc raises the
+ * bound from which it does so to what it has seen. */
+static void set_up_malloc(void)
+{
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+}
+
 int main(int argc, char **argv)
 {
     struct options o;
@@ -78,6 +89,7 @@ int main(int argc, char **argv)
     int status = 0;
 
     (void)umask(077);
+    set_up_malloc();
     switch (options_parse(argc, argv, get_environment, NULL, &o, &em)) {
     case OPTIONS_HELP:
         (void)fputs(options_usage(), stdout);
