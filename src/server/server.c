@@ -62,6 +62,7 @@ struct server {
     uv_signal_t sigint;
     struct http_net *net;
     struct storage *storage;
+    uv_work_t first_work; /* makes libuv's threads */
     struct disk_work disk_work;
     struct raftnode *node;
     struct transport *transport;
@@ -641,6 +642,29 @@ static void ignore_signals(void)
     (void)signal(SIGHUP, SIG_IGN);
 }
 
+static void on_first_work(uv_work_t *req)
+{
+    (void)req;
+}
+
+/* libuv's threads are made with the first work, and take over what signals are
+ * blocked. All are: so two signals that come together are seen together, by the
+ * loop's thread, and not one of them later. */
+static void start_threads(struct server *s)
+{
+    sigset_t all;
+    sigset_t before;
+    int rc;
+
+    (void)sigfillset(&all);
+    rc = pthread_sigmask(SIG_SETMASK, &all, &before);
+    ASSERT(rc == 0);
+    rc = uv_queue_work(&s->loop, &s->first_work, on_first_work, NULL);
+    ASSERT(rc == 0);
+    rc = pthread_sigmask(SIG_SETMASK, &before, NULL);
+    ASSERT(rc == 0);
+}
+
 static int open_all(struct server *s, struct errmsg *em)
 {
     struct raftnode_recovered found;
@@ -691,6 +715,7 @@ int server_run(const struct options *o, const struct logger *lg)
         return 1;
     }
     init_handles(&s);
+    start_threads(&s);
     s.net = http_net_new(&s.loop, lg);
     s.started_ms = http_net_now_ms(s.net);
     if (open_all(&s, &em) < 0) {
