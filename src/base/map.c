@@ -163,3 +163,23 @@ void *map_next(const struct map *m, size_t *pos)
     }
     return NULL;
 }
+
+/* From the last slot down: what map_close_gap moves comes from behind the gap,
+ * where nothing is left, or from before it, but only over the end of the slots.
+ * So no slot that was passed is filled again. */
+void *map_drain(struct map *m, size_t *pos)
+{
+    while (*pos < m->n_slots) {
+        size_t at = m->n_slots - 1 - *pos;
+        void *item = m->slots[at].item;
+
+        if (item != NULL) {
+            map_close_gap(m, at);
+            m->len--;
+            return item;
+        }
+        (*pos)++;
+    }
+    ASSERT(m->len == 0);
+    return NULL;
+}

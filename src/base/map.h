@@ -46,6 +46,12 @@ void *map_take(struct map *m, struct bytes key);
  * between. */
 void *map_next(const struct map *m, size_t *pos);
 
+/* Take some item out, or NULL: the map is empty. *pos is 0 at first. Each call
+ * does a bounded amount of work on average, so that a large map can be emptied
+ * a few items at a time; others may be taken out, or replaced, in between, but
+ * none put in. */
+void *map_drain(struct map *m, size_t *pos);
+
 /* 32-bit hash of a byte string, as a map with this seed uses it. */
 uint32_t map_hash(struct bytes key, uint64_t seed);
 

@@ -1,8 +1,4 @@
-/* The replicated map: hash map of pairs, sorted only when it is written out.
- *
- * A pair is one allocation, key and value behind each other, rounded up to a
- * size class: a key that is written again and again with values of about the
- * same length keeps its memory and costs one copy.
+/* The replicated state: pairs (pairs.h) and members.
  *
  * Counterpart: etcd contrib/raftexample kvstore.go. */
 
@@ -10,15 +6,8 @@
 
 #include "src/base/alloc.h"
 #include "src/base/buf.h"
-#include "src/base/map.h"
 #include "src/kv/image.h"
-
-struct pair {
-    size_t key_len;
-    size_t value_len;
-    size_t cap; /* bytes of `bytes`, a size class */
-    uint8_t bytes[];
-};
+#include "src/kv/pairs.h"
 
 struct member {
     uint64_t id;
@@ -26,7 +15,8 @@ struct member {
 };
 
 struct kvstore {
-    struct map pairs; /* of struct pair, owned */
+    uint64_t seed;
+    struct pairs pairs;
 
     /* Ascending ids; no id is in both. */
     struct member *members;
@@ -37,76 +27,14 @@ struct kvstore {
     size_t removed_cap;
 };
 
-/* --- pairs --- */
-
-static struct bytes pair_key(const void *item)
-{
-    const struct pair *p = item;
-
-    return (struct bytes){p->bytes, p->key_len};
-}
-
-static struct bytes pair_value(const struct pair *p)
-{
-    return (struct bytes){p->bytes + p->key_len, p->value_len};
-}
-
-/* Steps of 16 bytes, later of an eighth of the size. */
-static size_t size_class(size_t n)
-{
-    size_t step = 16;
-
-    while (step < n / 8) {
-        step *= 2;
-    }
-    return (n + step - 1) / step * step;
-}
-
-/* memcpy for runs that may be empty, and then need no address. */
-static void copy_bytes(uint8_t *to, struct bytes from)
-{
-    if (from.len > 0) {
-        memcpy(to, from.data, from.len);
-    }
-}
-
-static void pairs_set(struct map *pairs, struct bytes key, struct bytes value)
-{
-    size_t cap = size_class(key.len + value.len);
-    struct pair *p = map_find(pairs, key);
-
-    if (p != NULL && p->cap == cap) {
-        copy_bytes(p->bytes + p->key_len, value);
-        p->value_len = value.len;
-        return;
-    }
-    p = xmalloc(sizeof(*p) + cap);
-    p->key_len = key.len;
-    p->value_len = value.len;
-    p->cap = cap;
-    copy_bytes(p->bytes, key);
-    copy_bytes(p->bytes + key.len, value);
-    xfree(map_put(pairs, p));
-}
-
-static void pairs_release(struct map *pairs)
-{
-    size_t pos = 0;
-    struct pair *p;
-
-    while ((p = map_next(pairs, &pos)) != NULL) {
-        xfree(p);
-    }
-    map_release(pairs);
-}
-
 /* --- life cycle --- */
 
 struct kvstore *kvstore_new(uint64_t seed)
 {
     struct kvstore *s = xcalloc(1, sizeof(*s));
 
-    map_init(&s->pairs, pair_key, seed);
+    s->seed = seed;
+    pairs_init(&s->pairs, seed);
     return s;
 }
 
@@ -140,13 +68,7 @@ void kvstore_set(struct kvstore *s, struct bytes key, struct bytes value)
 
 bool kvstore_get(const struct kvstore *s, struct bytes key, struct bytes *value)
 {
-    const struct pair *p = map_find(&s->pairs, key);
-
-    if (p == NULL) {
-        return false;
-    }
-    *value = pair_value(p);
-    return true;
+    return pairs_get(&s->pairs, key, value);
 }
 
 size_t kvstore_len(const struct kvstore *s)
@@ -277,66 +199,51 @@ struct kv_member kvstore_member(const struct kvstore *s, size_t i)
 
 /* --- snapshots --- */
 
-/* By the bytes of the keys, as Go sorts them. */
-static int pair_compare(const void *a, const void *b)
+struct kv_view *kvstore_freeze(struct kvstore *s)
 {
-    const struct pair *x = *(const struct pair *const *)a;
-    const struct pair *y = *(const struct pair *const *)b;
-    int order = memcmp(x->bytes, y->bytes,
-                       x->key_len < y->key_len ? x->key_len : y->key_len);
-
-    if (order != 0) {
-        return order;
-    }
-    return x->key_len < y->key_len ? -1 : x->key_len > y->key_len;
+    return pairs_freeze(&s->pairs);
 }
 
-/* All pairs in order; the array is the caller's. */
-static const struct pair **sorted_pairs(const struct kvstore *s)
+void kvstore_thaw(struct kvstore *s, struct kv_view *view)
 {
-    const struct pair **sorted = xcalloc(s->pairs.len + 1, sizeof(*sorted));
-    const struct pair *p;
-    size_t pos = 0;
-    size_t n = 0;
+    pairs_thaw(&s->pairs, view);
+}
 
-    while ((p = map_next(&s->pairs, &pos)) != NULL) {
-        sorted[n++] = p;
-    }
-    ASSERT(n == s->pairs.len);
-    qsort(sorted, n, sizeof(*sorted), pair_compare);
-    return sorted;
+bool kvstore_is_melting(const struct kvstore *s)
+{
+    return s->pairs.state == PAIRS_MELTING;
+}
+
+void kvstore_melt(struct kvstore *s, size_t n)
+{
+    pairs_melt(&s->pairs, n);
+}
+
+static int append_piece(void *arg, struct bytes piece)
+{
+    return buf_append(arg, piece.data, piece.len);
 }
 
 int kvstore_snapshot(const struct kvstore *s, struct buf *b)
 {
-    const struct pair **sorted = sorted_pairs(s);
+    struct kv_view *view = pairs_look(&s->pairs);
+    int rc = kv_view_write(view, append_piece, b);
 
-    (void)buf_append_byte(b, '{');
-    for (size_t i = 0; i < s->pairs.len && !b->failed; i++) {
-        if (i > 0) {
-            (void)buf_append_byte(b, ',');
-        }
-        (void)image_put_string(b, pair_key(sorted[i]));
-        (void)buf_append_byte(b, ':');
-        (void)image_put_string(b, pair_value(sorted[i]));
-    }
-    (void)buf_append_byte(b, '}');
-    xfree(sorted);
-    return b->failed ? ERR_TOO_LARGE : 0;
+    pairs_drop_view(view);
+    return rc;
 }
 
 static void restore_pair(void *arg, struct bytes key, struct bytes value)
 {
-    struct map *pairs = arg;
-
-    pairs_set(pairs, key, value);
+    pairs_set(arg, key, value);
 }
 
 int kvstore_restore(struct kvstore *s, struct bytes image, struct errmsg *em)
 {
-    struct map pairs;
+    struct pairs pairs;
 
-    map_init(&pairs, pair_key, s->pairs.seed);
+    ASSERT(s->pairs.state != PAIRS_FROZEN);
+    pairs_init(&pairs, s->seed);
     int rc = image_decode(image, restore_pair, &pairs, em);
     if (rc < 0) {
         pairs_release(&pairs);

@@ -61,15 +61,39 @@ struct kv_member kvstore_member(const struct kvstore *s, size_t i);
 
 /* --- snapshots --- */
 
-/* Append the map as the JSON object of formats-snapshot.md section 4 to `b`:
- * keys sorted by their bytes, so that equal states give equal bytes. Members
- * are not in it; they travel in the snapshot's metadata.
+/* The map as it was at one moment. It may be read on another thread, while its
+ * store goes on (pairs.h). */
+struct kv_view; /* opaque */
+
+/* Freeze the map: takes no time, whatever its size. Not while there is a view
+ * already, nor while kvstore_is_melting. Owned by the caller: kvstore_thaw. */
+struct kv_view *kvstore_freeze(struct kvstore *s);
+
+/* The view is not needed any more. What was set meanwhile is merged by
+ * kvstore_melt, and by later sets. */
+void kvstore_thaw(struct kvstore *s, struct kv_view *view);
+bool kvstore_is_melting(const struct kvstore *s);
+
+/* Merge up to `n` pairs. */
+void kvstore_melt(struct kvstore *s, size_t n);
+
+/* A piece of a snapshot's content, borrowed; negative: go no further. */
+typedef int kv_view_sink(void *arg, struct bytes piece);
+
+/* The content of `view` (a struct kv_view): the map as the JSON object of
+ * formats-snapshot.md section 4, keys sorted by their bytes, so that equal
+ * states give equal bytes. Members are not in it; they travel in the snapshot's
+ * metadata. Handed to `sink` in pieces, the same bytes each time; by one thread
+ * at a time. Returns 0, or what the sink said. */
+int kv_view_write(void *view, kv_view_sink *sink, void *arg);
+
+/* Append the content as of now to `b`, all at once.
  * ERR_TOO_LARGE if `b` has no room. */
 MUST_CHECK int kvstore_snapshot(const struct kvstore *s, struct buf *b);
 
 /* Replace the map by the content of `image`; members and removed ids are
- * forgotten, the caller sets the members anew. On error (ERR_MALFORMED) the
- * store is unchanged, `em` says where. */
+ * forgotten, the caller sets the members anew. Not while there is a view. On
+ * error (ERR_MALFORMED) the store is unchanged, `em` says where. */
 MUST_CHECK int kvstore_restore(struct kvstore *s, struct bytes image,
                                struct errmsg *em);
 

@@ -184,6 +184,47 @@ static void test_random_operations(void **state)
     map_release(&m);
 }
 
+/* Emptied a few at a time, with others taken out by key in between: every item
+ * comes once, and what is left is found all the while. */
+static void test_drain(void **state)
+{
+    static struct item items[N_KEYS];
+    struct rng r;
+
+    (void)state;
+    rng_seed(&r, 5);
+    for (size_t n = 0; n <= N_KEYS; n += 1 + n / 4) {
+        bool present[N_KEYS] = {0};
+        struct item *it;
+        struct map m;
+        size_t pos = 0;
+
+        map_init(&m, item_key, n);
+        for (size_t i = 0; i < n; i++) {
+            (void)snprintf(items[i].key, sizeof(items[i].key), "k%zu", i);
+            items[i].key_len = strlen(items[i].key);
+            items[i].value = (int)i;
+            present[i] = true;
+            assert_null(map_put(&m, &items[i]));
+        }
+        while ((it = map_drain(&m, &pos)) != NULL) {
+            size_t other = n == 0 ? 0 : rng_below(&r, n);
+
+            assert_true(present[it->value]);
+            present[it->value] = false;
+            if (rng_below(&r, 3) == 0) {
+                assert_ptr_equal(map_take(&m, item_key(&items[other])),
+                                 present[other] ? &items[other] : NULL);
+                present[other] = false;
+            }
+            check_all(&m, present, items);
+        }
+        assert_int_equal(m.len, 0);
+        assert_null(map_drain(&m, &pos));
+        map_release(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +234,7 @@ int main(void)
         cmocka_unit_test(test_hash_spreads_similar_keys),
         cmocka_unit_test(test_seed_scatters_chosen_keys),
         cmocka_unit_test(test_random_operations),
+        cmocka_unit_test(test_drain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@
 
 #include "src/kv/kvstore.h"
 
+#include <errno.h>
+
 #include "src/base/alloc.h"
 #include "src/base/buf.h"
 #include "src/base/rng.h"
@@ -225,6 +227,226 @@ static void test_restore_then_snapshot_is_identity(void **state)
     kvstore_free(b);
 }
 
+/* --- views --- */
+
+static int append_piece(void *arg, struct bytes piece)
+{
+    return buf_append(arg, piece.data, piece.len);
+}
+
+/* The content of a view is as it was when the view was taken, twice. */
+static void assert_view(struct kv_view *view, const struct buf *want)
+{
+    for (int i = 0; i < 2; i++) {
+        struct buf b;
+
+        buf_init(&b, BUF_UNLIMITED);
+        assert_int_equal(kv_view_write(view, append_piece, &b), 0);
+        assert_int_equal(b.len, want->len);
+        assert_memory_equal(b.data, want->data, b.len);
+        buf_release(&b);
+    }
+}
+
+static void test_view_stays_as_it_was(void **state)
+{
+    struct kvstore *s = kvstore_new(1);
+    struct kv_view *view;
+    struct buf before;
+
+    (void)state;
+    set(s, "/a", "1");
+    set(s, "/b", "2");
+    buf_init(&before, BUF_UNLIMITED);
+    assert_int_equal(kvstore_snapshot(s, &before), 0);
+    view = kvstore_freeze(s);
+    set(s, "/a", "9"); /* of the same length, else in place */
+    set(s, "/c", "3");
+    set(s, "/c", "4");
+    assert_value(s, "/a", "9");
+    assert_value(s, "/b", "2");
+    assert_value(s, "/c", "4");
+    assert_int_equal(kvstore_len(s), 3);
+    assert_view(view, &before);
+    assert_snapshot(s, "{\"/a\":\"9\",\"/b\":\"2\",\"/c\":\"4\"}");
+    kvstore_thaw(s, view);
+    assert_true(kvstore_is_melting(s));
+    assert_snapshot(s, "{\"/a\":\"9\",\"/b\":\"2\",\"/c\":\"4\"}");
+    kvstore_melt(s, 1);
+    assert_true(kvstore_is_melting(s));
+    assert_snapshot(s, "{\"/a\":\"9\",\"/b\":\"2\",\"/c\":\"4\"}");
+    kvstore_melt(s, 1);
+    assert_false(kvstore_is_melting(s));
+    assert_snapshot(s, "{\"/a\":\"9\",\"/b\":\"2\",\"/c\":\"4\"}");
+    assert_int_equal(kvstore_len(s), 3);
+    buf_release(&before);
+    kvstore_free(s);
+}
+
+static void test_view_of_nothing_melts_at_once(void **state)
+{
+    struct kvstore *s = kvstore_new(1);
+    struct buf empty;
+
+    (void)state;
+    buf_init(&empty, BUF_UNLIMITED);
+    assert_int_equal(buf_append_str(&empty, "{}"), 0);
+    for (int i = 0; i < 2; i++) {
+        struct kv_view *view = kvstore_freeze(s);
+
+        assert_view(view, &empty);
+        kvstore_thaw(s, view);
+        assert_false(kvstore_is_melting(s));
+    }
+    buf_release(&empty);
+    kvstore_free(s);
+}
+
+/* Sets alone are enough for the overlay to go away. */
+static void test_sets_melt(void **state)
+{
+    struct kvstore *s = kvstore_new(1);
+    struct kv_view *view = kvstore_freeze(s);
+    char key[16];
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(key, sizeof(key), "/%d", i);
+        set(s, key, "old");
+    }
+    kvstore_thaw(s, view);
+    for (int i = 0; i < 1000 && kvstore_is_melting(s); i++) {
+        (void)snprintf(key, sizeof(key), "/%d", 500 + i);
+        set(s, key, "a longer value than before");
+    }
+    assert_false(kvstore_is_melting(s));
+    assert_value(s, "/0", "old");
+    assert_value(s, "/500", "a longer value than before");
+    kvstore_free(s);
+}
+
+/* A restore replaces what still melts. */
+static void test_restore_in_the_middle_of_melting(void **state)
+{
+    struct kvstore *s = kvstore_new(1);
+    struct kv_view *view;
+    struct errmsg em;
+
+    (void)state;
+    set(s, "/base", "1");
+    view = kvstore_freeze(s);
+    set(s, "/over", "2");
+    kvstore_thaw(s, view);
+    assert_int_equal(kvstore_restore(s, str_bytes("{\"/new\":\"3\"}"), &em), 0);
+    assert_false(kvstore_is_melting(s));
+    assert_snapshot(s, "{\"/new\":\"3\"}");
+    kvstore_free(s);
+}
+
+static int refuse_piece(void *arg, struct bytes piece)
+{
+    size_t *left = arg;
+
+    (void)piece;
+    return (*left)-- == 0 ? -ENOSPC : 0;
+}
+
+/* Large content comes in several pieces, and any of them may be refused. */
+static void test_view_stops_where_the_sink_does(void **state)
+{
+    struct kvstore *s = kvstore_new(1);
+    struct kv_view *view;
+    uint8_t *value = xcalloc(100, 1000);
+    size_t n_pieces = 0;
+
+    (void)state;
+    for (uint8_t i = 0; i < 10; i++) {
+        kvstore_set(s, (struct bytes){&i, 1}, (struct bytes){value, 100000});
+    }
+    view = kvstore_freeze(s);
+    for (size_t left = n_pieces; kv_view_write(view, refuse_piece, &left) < 0;
+         left = n_pieces) {
+        assert_true(++n_pieces < 100);
+    }
+    assert_true(n_pieces > 2);
+    kvstore_thaw(s, view);
+    xfree(value);
+    kvstore_free(s);
+}
+
+/* A model of 200 keys beside a store that is frozen, thawed and melted at
+ * random, while views are compared with what they were taken of. */
+static void test_freeze_and_thaw_at_random(void **state)
+{
+    enum {
+        N_KEYS = 200
+    };
+    struct kvstore *s = kvstore_new(3);
+    struct kvstore *model = kvstore_new(4); /* never frozen */
+    struct kv_view *view = NULL;
+    struct buf before;
+    struct rng rng;
+
+    (void)state;
+    rng_seed(&rng, 11);
+    buf_init(&before, BUF_UNLIMITED);
+    for (size_t step = 0; step < 30000; step++) {
+        uint8_t key[3] = {'/', (uint8_t)rng_below(&rng, N_KEYS), 0};
+        struct bytes k = {key, 2 + key[1] % 2};
+        uint8_t value[80];
+        struct bytes v = {value, (size_t)rng_below(&rng, sizeof(value))};
+        struct bytes got;
+        struct bytes want;
+
+        switch (rng_below(&rng, 100)) {
+        case 0:
+            if (view == NULL && !kvstore_is_melting(s)) {
+                buf_reset(&before);
+                assert_int_equal(kvstore_snapshot(s, &before), 0);
+                view = kvstore_freeze(s);
+            }
+            break;
+        case 1:
+            if (view != NULL) {
+                assert_view(view, &before);
+                kvstore_thaw(s, view);
+                view = NULL;
+            }
+            break;
+        case 2:
+            kvstore_melt(s, (size_t)rng_below(&rng, 5));
+            break;
+        default:
+            memset(value, (int)rng_below(&rng, 256), sizeof(value));
+            kvstore_set(s, k, v);
+            kvstore_set(model, k, v);
+            break;
+        }
+        key[1] = (uint8_t)rng_below(&rng, N_KEYS);
+        k.len = 2 + key[1] % 2;
+        assert_int_equal(kvstore_get(s, k, &got), kvstore_get(model, k, &want));
+        if (kvstore_get(model, k, &want)) {
+            assert_int_equal(got.len, want.len);
+            assert_memory_equal(got.data, want.data, got.len);
+        }
+        assert_int_equal(kvstore_len(s), kvstore_len(model));
+        if (step % 500 == 0) {
+            struct buf mine;
+
+            buf_init(&mine, BUF_UNLIMITED);
+            assert_int_equal(kvstore_snapshot(s, &mine), 0);
+            assert_snapshot(model, buf_cstr(&mine));
+            buf_release(&mine);
+        }
+    }
+    if (view != NULL) {
+        kvstore_thaw(s, view);
+    }
+    buf_release(&before);
+    kvstore_free(model);
+    kvstore_free(s);
+}
+
 /* --- members --- */
 
 static void test_members_are_sorted_by_id(void **state)
@@ -303,6 +525,12 @@ int main(void)
         cmocka_unit_test(test_restore_replaces_everything),
         cmocka_unit_test(test_restore_error_changes_nothing),
         cmocka_unit_test(test_restore_then_snapshot_is_identity),
+        cmocka_unit_test(test_view_stays_as_it_was),
+        cmocka_unit_test(test_view_of_nothing_melts_at_once),
+        cmocka_unit_test(test_sets_melt),
+        cmocka_unit_test(test_restore_in_the_middle_of_melting),
+        cmocka_unit_test(test_view_stops_where_the_sink_does),
+        cmocka_unit_test(test_freeze_and_thaw_at_random),
         cmocka_unit_test(test_members_are_sorted_by_id),
         cmocka_unit_test(test_member_url),
         cmocka_unit_test(test_removed_ids_are_remembered),

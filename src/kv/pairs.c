@@ -1,0 +1,317 @@
+/* Keys and values. pairs.h has the states.
+ *
+ * A pair is one allocation, key and value behind each other, rounded up to a
+ * size class: a key that is written again and again with values of about the
+ * same length keeps its memory and costs one copy. */
+
+#include "src/kv/pairs.h"
+
+#include "src/base/alloc.h"
+#include "src/base/bounds.h"
+#include "src/base/buf.h"
+#include "src/kv/image.h"
+#include "src/kv/kvstore.h"
+
+/* Pairs that a set melts: the overlay goes away however much is set. */
+#define MELT_PER_SET 4
+
+/* A view hands its content out in pieces of about this size. */
+#define PIECE_BYTES (256 * KiB)
+
+struct pair {
+    uint32_t key_len;
+    uint32_t value_len;
+    uint8_t bytes[]; /* as many as size_class says */
+};
+
+static_assert(PAYLOAD_SIZE_MAX < UINT32_MAX,
+              "the lengths of a key and a value have 32 bits");
+
+static struct bytes pair_key(const void *item)
+{
+    const struct pair *p = item;
+
+    return (struct bytes){p->bytes, p->key_len};
+}
+
+static struct bytes pair_value(const struct pair *p)
+{
+    return (struct bytes){p->bytes + p->key_len, p->value_len};
+}
+
+/* Steps of 16 bytes, later of an eighth of the size. */
+static size_t size_class(size_t n)
+{
+    size_t step = 16;
+
+    while (step < n / 8) {
+        step *= 2;
+    }
+    return (n + step - 1) / step * step;
+}
+
+/* memcpy for runs that may be empty, and then need no address. */
+static void copy_bytes(uint8_t *to, struct bytes from)
+{
+    if (from.len > 0) {
+        memcpy(to, from.data, from.len);
+    }
+}
+
+/* Put the value in place of the one that `p` has, if it takes as much room. */
+static bool replace_value(struct pair *p, struct bytes value)
+{
+    if (size_class((size_t)p->key_len + p->value_len) !=
+        size_class(p->key_len + value.len)) {
+        return false;
+    }
+    copy_bytes(p->bytes + p->key_len, value);
+    p->value_len = (uint32_t)value.len;
+    return true;
+}
+
+/* map[key] = value; whether the key is new to this map. */
+static bool set_in(struct map *map, struct bytes key, struct bytes value)
+{
+    struct pair *p = map_find(map, key);
+    bool is_new = p == NULL;
+
+    if (!is_new && replace_value(p, value)) {
+        return false;
+    }
+    ASSERT(key.len < UINT32_MAX && value.len < UINT32_MAX);
+    p = xmalloc(sizeof(*p) + size_class(key.len + value.len));
+    p->key_len = (uint32_t)key.len;
+    p->value_len = (uint32_t)value.len;
+    copy_bytes(p->bytes, key);
+    copy_bytes(p->bytes + key.len, value);
+    xfree(map_put(map, p));
+    return is_new;
+}
+
+static void release_map(struct map *map)
+{
+    size_t pos = 0;
+    struct pair *p;
+
+    while ((p = map_next(map, &pos)) != NULL) {
+        xfree(p);
+    }
+    map_release(map);
+}
+
+/* --- the two maps --- */
+
+void pairs_init(struct pairs *p, uint64_t seed)
+{
+    *p = (struct pairs){.state = PAIRS_PLAIN};
+    map_init(&p->base, pair_key, seed);
+    map_init(&p->overlay, pair_key, seed);
+}
+
+void pairs_release(struct pairs *p)
+{
+    ASSERT(p->state != PAIRS_FROZEN);
+    release_map(&p->base);
+    release_map(&p->overlay);
+    p->state = PAIRS_PLAIN;
+    p->len = 0;
+}
+
+void pairs_set(struct pairs *p, struct bytes key, struct bytes value)
+{
+    bool is_new = true;
+
+    switch (p->state) {
+    case PAIRS_FROZEN:
+        is_new =
+            set_in(&p->overlay, key, value) && map_find(&p->base, key) == NULL;
+        break;
+    case PAIRS_MELTING:
+        /* Nothing is put into a map that melts; what it has it may change. */
+        if (map_find(&p->overlay, key) != NULL) {
+            is_new = set_in(&p->overlay, key, value);
+        } else {
+            is_new = set_in(&p->base, key, value);
+        }
+        pairs_melt(p, MELT_PER_SET);
+        break;
+    case PAIRS_PLAIN:
+        is_new = set_in(&p->base, key, value);
+        break;
+    }
+    p->len += is_new;
+}
+
+bool pairs_get(const struct pairs *p, struct bytes key, struct bytes *value)
+{
+    const struct pair *found = map_find(&p->overlay, key);
+
+    if (found == NULL) {
+        found = map_find(&p->base, key);
+    }
+    if (found == NULL) {
+        return false;
+    }
+    *value = pair_value(found);
+    return true;
+}
+
+void pairs_melt(struct pairs *p, size_t n)
+{
+    struct pair *pair;
+
+    if (p->state != PAIRS_MELTING) {
+        return;
+    }
+    while (n-- > 0 && (pair = map_drain(&p->overlay, &p->melted)) != NULL) {
+        xfree(map_put(&p->base, pair));
+    }
+    if (p->overlay.len == 0) {
+        map_release(&p->overlay);
+        p->state = PAIRS_PLAIN;
+    }
+}
+
+/* --- views --- */
+
+/* A pair and how its key begins: most comparisons look at no pair. */
+struct place {
+    uint64_t prefix; /* 8 bytes, the first is the highest; zeros behind */
+    const struct pair *pair;
+};
+
+struct kv_view {
+    const struct map *base;    /* what the overlay has not */
+    const struct map *overlay; /* NULL: none */
+    struct place *sorted;      /* NULL: not yet sorted. Owned */
+    size_t len;
+};
+
+static struct kv_view *new_view(const struct map *base,
+                                const struct map *overlay, size_t len)
+{
+    struct kv_view *v = xcalloc(1, sizeof(*v));
+
+    *v = (struct kv_view){.base = base, .overlay = overlay, .len = len};
+    return v;
+}
+
+struct kv_view *pairs_freeze(struct pairs *p)
+{
+    ASSERT(p->state == PAIRS_PLAIN);
+    p->state = PAIRS_FROZEN;
+    return new_view(&p->base, NULL, p->len);
+}
+
+void pairs_thaw(struct pairs *p, struct kv_view *view)
+{
+    ASSERT(p->state == PAIRS_FROZEN);
+    ASSERT(view->base == &p->base);
+    pairs_drop_view(view);
+    p->state = PAIRS_MELTING;
+    p->melted = 0;
+    pairs_melt(p, 0);
+}
+
+struct kv_view *pairs_look(const struct pairs *p)
+{
+    return new_view(&p->base, &p->overlay, p->len);
+}
+
+void pairs_drop_view(struct kv_view *view)
+{
+    xfree(view->sorted);
+    xfree(view);
+}
+
+static uint64_t prefix_of(const struct pair *p)
+{
+    uint8_t first[8] = {0};
+    uint64_t prefix = 0;
+
+    copy_bytes(first, (struct bytes){p->bytes, p->key_len < sizeof(first)
+                                                   ? p->key_len
+                                                   : sizeof(first)});
+    for (size_t i = 0; i < sizeof(first); i++) {
+        prefix = prefix << 8 | first[i];
+    }
+    return prefix;
+}
+
+/* By the bytes of the keys, as Go sorts them. */
+static int compare_places(const void *a, const void *b)
+{
+    const struct place *l = a;
+    const struct place *r = b;
+    const struct pair *x = l->pair;
+    const struct pair *y = r->pair;
+
+    if (l->prefix != r->prefix) {
+        return l->prefix < r->prefix ? -1 : 1;
+    }
+    int order = memcmp(x->bytes, y->bytes,
+                       x->key_len < y->key_len ? x->key_len : y->key_len);
+    if (order != 0) {
+        return order;
+    }
+    return x->key_len < y->key_len ? -1 : x->key_len > y->key_len;
+}
+
+static size_t collect(struct kv_view *v, size_t n, const struct map *map,
+                      const struct map *hidden_by)
+{
+    const struct pair *p;
+    size_t pos = 0;
+
+    while ((p = map_next(map, &pos)) != NULL) {
+        if (hidden_by == NULL || map_find(hidden_by, pair_key(p)) == NULL) {
+            v->sorted[n++] = (struct place){prefix_of(p), p};
+        }
+    }
+    return n;
+}
+
+static void sort(struct kv_view *v)
+{
+    size_t n;
+
+    v->sorted = xrealloc_array(NULL, v->len + 1, sizeof(*v->sorted));
+    n = collect(v, 0, v->base, v->overlay);
+    if (v->overlay != NULL) {
+        n = collect(v, n, v->overlay, NULL);
+    }
+    ASSERT(n == v->len);
+    qsort(v->sorted, n, sizeof(*v->sorted), compare_places);
+}
+
+int kv_view_write(void *view, kv_view_sink *sink, void *arg)
+{
+    struct kv_view *v = view;
+    struct buf piece;
+    int rc = 0;
+
+    if (v->sorted == NULL) {
+        sort(v);
+    }
+    buf_init(&piece, BUF_UNLIMITED);
+    (void)buf_append_byte(&piece, '{');
+    for (size_t i = 0; i < v->len && rc == 0; i++) {
+        if (i > 0) {
+            (void)buf_append_byte(&piece, ',');
+        }
+        (void)image_put_string(&piece, pair_key(v->sorted[i].pair));
+        (void)buf_append_byte(&piece, ':');
+        (void)image_put_string(&piece, pair_value(v->sorted[i].pair));
+        if (piece.len >= PIECE_BYTES) {
+            rc = sink(arg, buf_bytes(&piece));
+            buf_reset(&piece);
+        }
+    }
+    (void)buf_append_byte(&piece, '}');
+    if (rc == 0) {
+        rc = sink(arg, buf_bytes(&piece));
+    }
+    buf_release(&piece);
+    return rc;
+}
