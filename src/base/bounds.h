@@ -62,6 +62,14 @@ static_assert(PAYLOAD_SIZE_MAX > VALUE_SIZE_LIMIT + KEY_SIZE_MAX + 128,
 #define PENDING_READS_MAX          65536
 #define PARKED_CONF_CHANGES_MAX    64
 
+/* Of the log in memory: what is applied makes a snapshot due when it is more
+ * than this and the size of the last snapshot together, so that the log takes
+ * no more memory than about the state, and a snapshot writes no more bytes than
+ * the log did. What a snapshot leaves for slow followers is bounded by this
+ * alone. Beside the bounds in entries, --snapshot-count and
+ * --snapshot-catchup-entries. */
+#define LOG_BYTES_MAX (64 * MiB)
+
 /* --- peers (formats-transport.md) --- */
 #define PEER_MESSAGE_MAX        (512 * MiB) /* as etcd: one framed message */
 #define PEER_APPEND_ENTRIES_MAX 1000000     /* entries of one type 1 frame */

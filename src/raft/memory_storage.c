@@ -10,6 +10,22 @@ static struct memory_storage *self(struct raft_storage *s)
     return container_of(s, struct memory_storage, base);
 }
 
+/* What it takes in memory. */
+static uint64_t size_of(const struct raft_entry *e)
+{
+    return sizeof(*e) + e->len;
+}
+
+static uint64_t size_of_all(struct raft_entry *const *items, size_t n)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        bytes += size_of(items[i]);
+    }
+    return bytes;
+}
+
 static uint64_t dummy_index(const struct memory_storage *ms)
 {
     return entry_queue_at(ms->ents, 0)->index;
@@ -34,6 +50,11 @@ uint64_t memory_storage_first_index(const struct memory_storage *ms)
 uint64_t memory_storage_last_index(const struct memory_storage *ms)
 {
     return dummy_index(ms) + entry_queue_len(ms->ents) - 1;
+}
+
+uint64_t memory_storage_bytes(const struct memory_storage *ms)
+{
+    return ms->bytes;
 }
 
 /* --- what raft calls --- */
@@ -122,6 +143,7 @@ static void restart_at(struct memory_storage *ms, uint64_t index, uint64_t t)
     entry_queue_reset(ms->ents);
     entry_queue_append(ms->ents, &dummy, 1);
     raft_entry_unref(dummy);
+    ms->bytes = 0;
 }
 
 void memory_storage_init(struct memory_storage *ms, const struct logger *lg)
@@ -194,6 +216,21 @@ int memory_storage_create_snapshot(struct memory_storage *ms,
     return 0;
 }
 
+uint64_t memory_storage_compact_point(const struct memory_storage *ms,
+                                      uint64_t index, uint64_t limit,
+                                      uint64_t bytes_max)
+{
+    uint64_t bytes = ms->bytes;
+    uint64_t i = dummy_index(ms);
+
+    ASSERT(limit <= memory_storage_last_index(ms));
+    while (i < limit && (i < index || bytes > bytes_max)) {
+        i++;
+        bytes -= size_of(entry_queue_at(ms->ents, i - dummy_index(ms)));
+    }
+    return i;
+}
+
 /* Whoever holds an entry that goes keeps it: only our references are dropped.
  */
 int memory_storage_compact(struct memory_storage *ms, uint64_t index)
@@ -209,6 +246,8 @@ int memory_storage_compact(struct memory_storage *ms, uint64_t index)
                   index, memory_storage_last_index(ms));
     }
     t = entry_queue_at(ms->ents, index - dummy_index(ms))->term;
+    ms->bytes -=
+        size_of_all(entry_queue_items(ms->ents) + 1, index - dummy_index(ms));
     entry_queue_drop_front(ms->ents, index - dummy_index(ms));
     entry_queue_replace_front(ms->ents, dummy_new(index, t));
     return 0;
@@ -236,6 +275,9 @@ void memory_storage_append(struct memory_storage *ms,
                   " leaves a gap after the last index %" PRIu64,
                   items[0]->index, memory_storage_last_index(ms));
     }
+    ms->bytes -= size_of_all(entry_queue_items(ms->ents) + at,
+                             entry_queue_len(ms->ents) - at);
     entry_queue_truncate(ms->ents, at);
     entry_queue_append(ms->ents, items, n);
+    ms->bytes += size_of_all(items, n);
 }

@@ -21,6 +21,7 @@ struct memory_storage {
     struct hard_state hard_state;
     struct raft_snapshot *snapshot; /* never NULL; empty at first */
     struct entry_queue *ents;       /* never empty: the first is the dummy */
+    uint64_t bytes;                 /* that they take, but for the dummy */
 };
 
 void memory_storage_init(struct memory_storage *ms, const struct logger *lg);
@@ -47,11 +48,22 @@ MUST_CHECK int memory_storage_create_snapshot(struct memory_storage *ms,
 MUST_CHECK int memory_storage_compact(struct memory_storage *ms,
                                       uint64_t index);
 
+/* Where to compact to so that at most `bytes_max` bytes of entries stay: at
+ * least to `index`, at most to `limit`, which is not beyond the last index; and
+ * not before what is compacted already. Takes time for what is to go, not for
+ * what stays. */
+uint64_t memory_storage_compact_point(const struct memory_storage *ms,
+                                      uint64_t index, uint64_t limit,
+                                      uint64_t bytes_max);
+
 /* Append, replacing what overlaps [raft-core MS-7]. A gap is fatal. */
 void memory_storage_append(struct memory_storage *ms,
                            struct raft_entry *const *entries, size_t n);
 
 uint64_t memory_storage_first_index(const struct memory_storage *ms);
 uint64_t memory_storage_last_index(const struct memory_storage *ms);
+
+/* The memory that the entries take. */
+uint64_t memory_storage_bytes(const struct memory_storage *ms);
 
 #endif /* SRC_RAFT_MEMORY_STORAGE_H */

@@ -115,6 +115,8 @@ int apply_snapshot(struct raftnode *rn, const struct raft_snapshot *snap,
     conf_state_copy(&rn->conf_state, &snap->conf_state);
     rn->applied = snap->index;
     rn->snapshot_index = snap->index;
+    rn->snapshot_bytes = snap->len;
+    rn->applied_bytes = 0;
     return 0;
 }
 
@@ -402,6 +404,7 @@ void apply_entries(struct raftnode *rn, struct raft_entry *const *entries,
             return;
         }
         rn->applied = e->index;
+        rn->applied_bytes += sizeof(*e) + e->len;
     }
 }
 

@@ -300,7 +300,8 @@ static void on_snapshot_saved(void *arg, int rc, bool fatal,
 
 static bool snapshot_is_due(const struct raftnode *rn)
 {
-    return rn->applied - rn->snapshot_index > rn->snapshot_count &&
+    return (rn->applied - rn->snapshot_index > rn->snapshot_count ||
+            rn->applied_bytes > LOG_BYTES_MAX + rn->snapshot_bytes) &&
            rn->applied >= rn->next_snapshot_at;
 }
 
@@ -313,6 +314,8 @@ static bool applied_is_on_disk(const struct raftnode *rn)
 
 static void begin_snapshot(struct raftnode *rn)
 {
+    rn->applied_bytes =
+        0; /* whatever becomes of it: not the next one at once */
     rn->own_snapshot = apply_make_snapshot(rn);
     if (rn->own_snapshot == NULL) {
         log_error(rn->lg,
@@ -336,6 +339,8 @@ static void compact_log(struct raftnode *rn)
     int rc;
 
     index = index > rn->catchup_entries ? index - rn->catchup_entries : 0;
+    index = memory_storage_compact_point(&rn->log, index, rn->snapshot_index,
+                                         LOG_BYTES_MAX);
     if (index >= memory_storage_first_index(&rn->log)) {
         rc = memory_storage_compact(&rn->log, index);
         ASSERT(rc == 0);
@@ -360,6 +365,7 @@ static void finish_snapshot(struct raftnode *rn)
         rc = memory_storage_create_snapshot(&rn->log, snap);
         ASSERT(rc == 0);
         rn->snapshot_index = snap->index;
+        rn->snapshot_bytes = snap->len;
         log_info(rn->lg, "snapshot saved at index %" PRIu64 ", %zu bytes",
                  snap->index, snap->len);
         compact_log(rn);
@@ -461,6 +467,7 @@ void raftnode_get_status(const struct raftnode *rn, struct raftnode_status *st)
 {
     *st = (struct raftnode_status){
         .snapshot_index = rn->snapshot_index,
+        .log_bytes = memory_storage_bytes(&rn->log),
         .pending_proposals = rn->proposals.n,
         .pending_reads = rn->reads.n,
     };

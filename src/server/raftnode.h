@@ -191,6 +191,7 @@ void raftnode_stop(struct raftnode *rn);
 struct raftnode_status {
     struct raft_status raft; /* raft_status_release */
     uint64_t snapshot_index;
+    uint64_t log_bytes; /* that the log takes in memory */
     size_t pending_proposals;
     size_t pending_reads;
     struct conf_state conf_state; /* conf_state_release */

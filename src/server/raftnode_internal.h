@@ -67,6 +67,8 @@ struct raftnode {
     struct conf_state conf_state; /* in force, as of `applied` */
     uint64_t applied;
     uint64_t snapshot_index;
+    uint64_t snapshot_bytes; /* of its content */
+    uint64_t applied_bytes;  /* of entries since the last one was begun */
     uint64_t snapshot_count;
     uint64_t catchup_entries;
     /* No snapshot of our own before this index: moved on after a failure. */

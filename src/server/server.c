@@ -17,6 +17,7 @@
 
 #include "src/server/server.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -40,6 +41,7 @@
 #define CLUSTER_ID        0x1000 /* raftexample's */
 #define DRAIN_MS          3000
 #define REMOVED_LINGER_MS 300 /* for the answer to our own DELETE */
+#define TRIM_INTERVAL_MS  5000
 
 /* What storage asks of libuv's threads: one thing at a time. */
 struct disk_work {
@@ -73,6 +75,7 @@ struct server {
     bool stopping;
     bool closing;
     uint64_t stop_by_ms;
+    uint64_t trim_at_ms; /* when free memory is given back next */
     int status;
 };
 
@@ -595,6 +598,16 @@ static void on_tick_timer(uv_timer_t *t)
     }
 }
 
+/* What a slow disk, a slow peer or a long log made wait is soon gone again; the
+ * memory that it took would stay with the heap for ever. */
+static void maybe_trim(struct server *s)
+{
+    if (uv_now(&s->loop) >= s->trim_at_ms) {
+        s->trim_at_ms = uv_now(&s->loop) + TRIM_INTERVAL_MS;
+        (void)malloc_trim(0);
+    }
+}
+
 static void on_check(uv_check_t *h)
 {
     struct server *s = h->data;
@@ -605,6 +618,7 @@ static void on_check(uv_check_t *h)
     await_tick(s);
     raftnode_tick(s->node);
     transport_tick(s->transport);
+    maybe_trim(s);
 }
 
 static void init_handles(struct server *s)

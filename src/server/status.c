@@ -88,15 +88,16 @@ static void put_status(struct buf *b, const struct raftnode *rn,
         ",\"term\":%" PRIu64 ",\"vote\":%" PRIu64 ",\"leader\":%" PRIu64
         ",\"commit\":%" PRIu64 ",\"applied\":%" PRIu64
         ",\"first_index\":%" PRIu64 ",\"last_index\":%" PRIu64
-        ",\"snapshot_index\":%" PRIu64 ",\"keys\":%zu"
+        ",\"log_bytes\":%" PRIu64 ",\"snapshot_index\":%" PRIu64 ",\"keys\":%zu"
         ",\"pending_proposals\":%zu,\"pending_reads\":%zu"
         ",\"uptime_seconds\":%" PRIu64 ".%03" PRIu64 ",\"members\":",
         sc->id, sc->id, short_role(st.raft.soft_state.role),
         st.raft.hard_state.term, st.raft.hard_state.vote,
         st.raft.soft_state.lead, st.raft.hard_state.commit, st.raft.applied,
-        st.raft.first_index, st.raft.last_index, st.snapshot_index,
-        kvstore_len(raftnode_store(rn)), st.pending_proposals, st.pending_reads,
-        sc->uptime_ms / 1000, sc->uptime_ms % 1000);
+        st.raft.first_index, st.raft.last_index, st.log_bytes,
+        st.snapshot_index, kvstore_len(raftnode_store(rn)),
+        st.pending_proposals, st.pending_reads, sc->uptime_ms / 1000,
+        sc->uptime_ms % 1000);
     put_members(b, rn, &st.conf_state);
     (void)buf_append_str(b, ",\"progress\":");
     put_progress(b, &st.raft);

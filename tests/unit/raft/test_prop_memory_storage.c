@@ -92,6 +92,32 @@ static void check_entries(struct property *p, struct memory_storage *ms,
     raft_entries_release(&got);
 }
 
+static uint64_t bytes_of(const struct model *m, uint64_t from)
+{
+    uint64_t bytes = 0;
+
+    for (uint64_t i = from; i <= m->last; i++) {
+        bytes += sizeof(*m->e[i]) + m->e[i]->len;
+    }
+    return bytes;
+}
+
+/* The first place that leaves no more than so many bytes. */
+static void check_bytes(struct property *p, struct memory_storage *ms,
+                        const struct model *m)
+{
+    uint64_t limit = property_between(p, m->base, m->last);
+    uint64_t index = property_between(p, 0, m->last + 1);
+    uint64_t max = property_below(p, 2000);
+    uint64_t want = m->base;
+
+    while (want < limit && (want < index || bytes_of(m, want + 1) > max)) {
+        want++;
+    }
+    PROPERTY_EQ(p, memory_storage_bytes(ms), bytes_of(m, m->base + 1));
+    PROPERTY_EQ(p, memory_storage_compact_point(ms, index, limit, max), want);
+}
+
 static void check_snapshot(struct property *p, struct memory_storage *ms,
                            const struct model *m)
 {
@@ -219,6 +245,7 @@ static void storage_is_an_array(struct property *p)
         do_something(p, &ms, &m);
         check_terms(p, &ms, &m);
         check_entries(p, &ms, &m);
+        check_bytes(p, &ms, &m);
         check_snapshot(p, &ms, &m);
     }
     cut_after(&m, m.base);

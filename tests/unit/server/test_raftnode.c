@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "src/base/alloc.h"
+#include "src/base/bounds.h"
 #include "src/kv/kvstore.h"
 #include "src/server/raftnode_internal.h"
 #include "tests/lib/cmocka.h"
@@ -315,6 +317,41 @@ static void test_lagging_node_comes_back_through_a_snapshot(void **state)
     assert_int_equal(sim_start(c, away, false, &em), 0);
     sim_run(c, 30);
     sim_expect(c, away, "/k3", "after");
+    sim_cluster_release(c);
+}
+
+/* Entries are bounded in number by two flags, and in bytes always. */
+static void test_log_in_memory_is_bounded_in_bytes(void **state)
+{
+    const size_t value_len = 4 * MiB;
+    struct sim_cluster *c = begin(&(struct sim_options){
+        .n = 1, .seed = 3, .snapshot_count = 10000, .catchup_entries = 10000});
+    char *value = xmalloc(value_len + 1);
+    struct raftnode_status st;
+    uint64_t leader = sim_elect(c);
+    size_t n = LOG_BYTES_MAX / value_len;
+
+    (void)state;
+    memset(value, 'v', value_len);
+    value[value_len] = '\0';
+    for (size_t i = 0; i < n; i++) {
+        raftnode_get_status(c->nodes[leader].node, &st);
+        assert_int_equal(st.snapshot_index, 0);
+        raftnode_status_release(&st);
+        assert_int_equal(sim_put_now(c, leader, "/k", value), 0);
+    }
+    sim_run(c, 5);
+    raftnode_get_status(c->nodes[leader].node, &st);
+    assert_true(st.snapshot_index >= n);
+    /* The last snapshot's size more are taken before the next one. */
+    for (size_t i = 0; i < 3 * n; i++) {
+        assert_int_equal(sim_put_now(c, leader, "/k", value), 0);
+        raftnode_status_release(&st);
+        raftnode_get_status(c->nodes[leader].node, &st);
+        assert_true(st.log_bytes <= 2 * LOG_BYTES_MAX + 3 * value_len);
+    }
+    raftnode_status_release(&st);
+    xfree(value);
     sim_cluster_release(c);
 }
 
@@ -703,6 +740,7 @@ int main(void)
         cmocka_unit_test(test_all_stop_and_start_and_everything_is_there),
         cmocka_unit_test(test_crash_of_all_loses_nothing_answered),
         cmocka_unit_test(test_lagging_node_comes_back_through_a_snapshot),
+        cmocka_unit_test(test_log_in_memory_is_bounded_in_bytes),
         cmocka_unit_test(test_member_added_with_join_reads_the_data),
         cmocka_unit_test(test_joiner_gets_members_with_a_snapshot),
         cmocka_unit_test(test_membership_outcomes),
