@@ -435,6 +435,9 @@ FUZZ_REPLAY  := $(BUILD)/tests/fuzz/lib/replay.o
 FUZZ_WITH    := $(FUZZ_TARGETS:%=$(BUILD)/replay/%) $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 CLANG        ?= clang
 $(FUZZ_LIB): LAYER_CFLAGS := $(UV_CFLAGS)
+# What the fuzzer shall reach is the program: the disk, the sockets and the
+# models under it are neither counted nor slowed down.
+$(FUZZ_LIB) $(TESTLIB_OBJS): override CFLAGS := $(filter-out -fsanitize=fuzzer-no-link,$(CFLAGS))
 $(FUZZ_WITH): tests/fuzz/lib/fuzz.h
 $(BUILD)/replay/step $(BUILD)/fuzz/step: $(BUILD)/libsim.a
 $(FUZZ_WITH): $(filter-out $(FUZZ_REPLAY),$(FUZZ_LIB)) $(BUILD)/libtest.a $(ARCHIVES)

@@ -37,6 +37,7 @@ struct fake_handle {
 
 static struct {
     struct fake_handle handles[HANDLES_MAX];
+    size_t n_handles;         /* slots from the first to the last in use */
     uv_getaddrinfo_t *lookup; /* under way */
     int lookup_rc;
     uint64_t now_ms;
@@ -46,7 +47,7 @@ static struct {
 
 static struct fake_handle *find(const void *h)
 {
-    for (size_t i = 0; i < HANDLES_MAX; i++) {
+    for (size_t i = 0; i < fake.n_handles; i++) {
         if (fake.handles[i].h == h) {
             return &fake.handles[i];
         }
@@ -54,9 +55,21 @@ static struct fake_handle *find(const void *h)
     UNREACHABLE();
 }
 
+static struct fake_handle *free_slot(void)
+{
+    size_t i = 0;
+
+    while (i < fake.n_handles && fake.handles[i].h != NULL) {
+        i++;
+    }
+    ASSERT(i < HANDLES_MAX);
+    fake.n_handles = i < fake.n_handles ? fake.n_handles : i + 1;
+    return &fake.handles[i];
+}
+
 static void open_handle(void *h, uv_handle_type type, uv_loop_t *loop)
 {
-    struct fake_handle *f = find(NULL);
+    struct fake_handle *f = free_slot();
 
     *f = (struct fake_handle){.h = h};
     f->h->type = type;
@@ -67,14 +80,17 @@ static void open_handle(void *h, uv_handle_type type, uv_loop_t *loop)
 
 void fake_uv_init(uv_loop_t *loop)
 {
-    memset(&fake, 0, sizeof(fake));
-    memset(loop, 0, sizeof(*loop));
+    fake_uv_release(); /* an earlier loop has left free slots only */
+    fake.n_handles = 0;
+    fake.dialing = NULL;
+    fake.expected = NULL;
     fake.now_ms = 1000;
+    memset(loop, 0, sizeof(*loop));
 }
 
 void fake_uv_release(void)
 {
-    for (size_t i = 0; i < HANDLES_MAX; i++) {
+    for (size_t i = 0; i < fake.n_handles; i++) {
         ASSERT(fake.handles[i].h == NULL);
     }
     ASSERT(fake.lookup == NULL);
@@ -95,7 +111,7 @@ void fake_uv_dial(struct fake_end *end, size_t room)
 {
     end_init(end, room);
     fake.dialing = end;
-    for (size_t i = 0; i < HANDLES_MAX; i++) {
+    for (size_t i = 0; i < fake.n_handles; i++) {
         struct fake_handle *f = &fake.handles[i];
 
         if (f->h != NULL && f->connection_cb != NULL && !f->closing) {
@@ -243,13 +259,14 @@ static void finish_close(struct fake_handle *f)
 void fake_uv_turn(uint64_t ms)
 {
     bool closing[HANDLES_MAX];
+    size_t n;
 
     fake.now_ms += ms;
-    for (size_t i = 0; i < HANDLES_MAX; i++) {
+    for (size_t i = 0; i < fake.n_handles; i++) {
         run_timer(&fake.handles[i]);
     }
     finish_lookup();
-    for (size_t i = 0; i < HANDLES_MAX; i++) {
+    for (size_t i = 0; i < fake.n_handles; i++) {
         struct fake_handle *f = &fake.handles[i];
 
         if (f->h != NULL && f->h->type == UV_TCP) {
@@ -258,10 +275,11 @@ void fake_uv_turn(uint64_t ms)
             finish_shutdown(f);
         }
     }
-    for (size_t i = 0; i < HANDLES_MAX; i++) {
+    n = fake.n_handles; /* a close callback may open another */
+    for (size_t i = 0; i < n; i++) {
         closing[i] = fake.handles[i].h != NULL && fake.handles[i].closing;
     }
-    for (size_t i = 0; i < HANDLES_MAX; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (closing[i]) {
             finish_close(&fake.handles[i]);
         }
