@@ -8,6 +8,7 @@
 
 #include "proto/walpb.h"
 #include "src/base/alloc.h"
+#include "src/base/bounds.h"
 #include "src/base/log.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/death.h"
@@ -687,6 +688,40 @@ static void test_second_owner_is_locked_out(void **state)
     rig_release(&r);
 }
 
+/* The zeros that small groups write ahead are within the segment, and where the
+ * next group goes. */
+static void test_zeros_behind_a_group_change_nothing(void **state)
+{
+    static const size_t sizes[] = {20, 40000, 20, 30000, 20, 150000, 20, 20};
+    const uint64_t segment = 256 * KiB;
+    struct wal_rig r;
+
+    (void)state;
+    create(&r, segment);
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct wal_stats s;
+        uint8_t *got;
+        size_t len;
+
+        assert_int_equal(rig_save(&r, 1, i + 1, 1, sizes[i], i), 0);
+        assert_int_equal(rig_sync(&r), 0);
+        wal_get_stats(r.w, &s);
+        assert_int_equal(s.segments, 1);
+        got =
+            sim_vfs_get(r.v, "wal/0000000000000000-0000000000000000.wal", &len);
+        assert_int_equal(len, segment);
+        for (size_t at = s.tail_offset; at < len; at++) {
+            assert_int_equal(got[at], 0);
+        }
+        xfree(got);
+        if (i % 3 == 2) {
+            reopen(&r);
+        }
+    }
+    reopen(&r);
+    rig_release(&r);
+}
+
 static void test_stats(void **state)
 {
     struct wal_rig r;
@@ -736,6 +771,7 @@ int main(void)
         cmocka_unit_test(test_segment_is_named_after_a_received_snapshot),
         cmocka_unit_test(test_failure_is_final),
         cmocka_unit_test(test_second_owner_is_locked_out),
+        cmocka_unit_test(test_zeros_behind_a_group_change_nothing),
         cmocka_unit_test(test_stats),
     };
 
