@@ -146,6 +146,7 @@ CFLAGS_proto := $(PBC_CFLAGS)
 CFLAGS_net := $(UV_CFLAGS) $(LLHTTP_CFLAGS)
 CFLAGS_transport := $(UV_CFLAGS) $(LLHTTP_CFLAGS)
 CFLAGS_httpapi := $(UV_CFLAGS) $(LLHTTP_CFLAGS)
+CFLAGS_server := $(UV_CFLAGS)
 
 PBC_SRCS := $(patsubst proto/%.proto,$(BUILD)/proto/%.pb-c.c,$(wildcard proto/*.proto))
 PBC_OBJS := $(PBC_SRCS:.c=.o)

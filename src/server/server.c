@@ -1,9 +1,11 @@
 /* The composition root.
  *
- * One loop turn: timers, then `prepare` (raftnode does the work of all that the
- * last turn brought, answers and messages leave together), then the loop waits
- * for input, whose callbacks only step; then `check` ticks if a tick is due, so
- * that input that waited is handled before it [reliability F31].
+ * One loop turn: raftnode does the work of all that the last turn brought,
+ * answers and messages leave together, small writes to the log are done where
+ * no callback runs (helm.h); then timers, `prepare`, which is the same for what
+ * they brought; then the loop waits for input, whose callbacks only step; then
+ * `check` ticks if a tick is due, so that input that waited is handled before
+ * it [reliability F31].
  *
  * Start: both ports first, so that nothing is created on disk where one of them
  * is taken; then files and node. What connects meanwhile waits in the kernel:
@@ -31,6 +33,7 @@
 #include "src/net/http_conn.h"
 #include "src/os/vfs.h"
 #include "src/server/descriptors.h"
+#include "src/server/helm.h"
 #include "src/server/options.h"
 #include "src/server/raftnode.h"
 #include "src/server/status.h"
@@ -46,15 +49,15 @@
 /* What storage asks of libuv's threads: one thing at a time. */
 struct disk_work {
     uv_work_t req;
-    void (*work)(void *arg);
-    void (*done)(void *arg);
-    void *arg;
+    struct helm_job job;
+    uint64_t took_ns;
 };
 
 struct server {
     const struct options *o;
     const struct logger *lg;
     uv_loop_t loop;
+    struct helm helm;
     uv_timer_t tick_timer;
     uv_timer_t stop_timer;
     uv_prepare_t prepare;
@@ -396,29 +399,37 @@ static void on_disk_work(uv_work_t *req)
 {
     struct disk_work *w = container_of(req, struct disk_work, req);
 
-    w->work(w->arg);
+    uint64_t began = uv_hrtime();
+
+    w->job.work(w->job.arg);
+    w->took_ns = uv_hrtime() - began;
 }
 
 static void on_disk_work_done(uv_work_t *req, int status)
 {
     struct disk_work *w = container_of(req, struct disk_work, req);
+    struct server *s = container_of(w, struct server, disk_work);
 
     ASSERT(status == 0); /* nobody cancels it */
-    w->done(w->arg);
+    helm_note(&s->helm, w->took_ns);
+    w->job.done(w->job.arg);
 }
 
 /* Lookups of names never keep it waiting: libuv gives them half of its threads
  * at most. */
-static void run_disk_work(void *ctx, void (*work)(void *arg),
+static void run_disk_work(void *ctx, bool brief, void (*work)(void *arg),
                           void (*done)(void *arg), void *arg)
 {
     struct server *s = ctx;
     struct disk_work *w = &s->disk_work;
+    struct helm_job job = {work, done, arg};
     int rc;
 
-    w->work = work;
-    w->done = done;
-    w->arg = arg;
+    if (brief && helm_is_quick(&s->helm)) {
+        helm_do(&s->helm, job);
+        return;
+    }
+    w->job = job;
     rc = uv_queue_work(&s->loop, &w->req, on_disk_work, on_disk_work_done);
     ASSERT(rc == 0); /* no memory would be the end anyway */
 }
@@ -559,9 +570,10 @@ static void check_condition(struct server *s)
     }
 }
 
-static void on_prepare(uv_prepare_t *h)
+/* The work of all that came in. */
+static void turn(void *ctx)
 {
-    struct server *s = h->data;
+    struct server *s = ctx;
 
     if (s->closing) {
         http_net_flush(s->net);
@@ -571,6 +583,12 @@ static void on_prepare(uv_prepare_t *h)
     check_condition(s);
     maybe_close(s);
     http_net_flush(s->net);
+}
+
+/* What timers brought since. */
+static void on_prepare(uv_prepare_t *h)
+{
+    turn(h->data);
 }
 
 static void on_idle(uv_idle_t *h)
@@ -710,7 +728,8 @@ static void free_all(struct server *s)
         s->status = 1;
     }
     http_net_free(s->net);
-    (void)uv_run(&s->loop, UV_RUN_DEFAULT); /* its own handles close */
+    helm_release(&s->helm);
+    (void)uv_run(&s->loop, UV_RUN_DEFAULT); /* their handles close */
     while ((it = list_pop_front(&s->free_bridges)) != NULL) {
         xfree(container_of(it, struct bridge, free_link));
     }
@@ -728,6 +747,7 @@ int server_run(const struct options *o, const struct logger *lg)
         log_error(lg, "the event loop cannot be set up");
         return 1;
     }
+    helm_init(&s.helm, &s.loop);
     init_handles(&s);
     start_threads(&s);
     s.net = http_net_new(&s.loop, lg);
@@ -742,7 +762,7 @@ int server_run(const struct options *o, const struct logger *lg)
                  o->id, o->client_addr.host, o->client_addr.port,
                  o->peer_addr.host, o->peer_addr.port);
     }
-    (void)uv_run(&s.loop, UV_RUN_DEFAULT);
+    helm_run(&s.helm, turn, &s);
     free_all(&s);
     log_info(lg, "stopped, status %d", s.status);
     return s.status;

@@ -19,6 +19,9 @@
 #include "src/os/vfs.h"
 #include "wal/wal.h"
 
+/* A longer write takes time of its own, beside that of its sync. */
+#define BRIEF_WRITE_BYTES (256 * KiB)
+
 /* What is asked of the disk now; nobody but the worker looks at it, or at the
  * WAL, before it is done. */
 struct job {
@@ -293,13 +296,26 @@ static void finish(void *arg)
     job.done(job.arg, job.rc, job.fatal, &job.em);
 }
 
+/* Whether a write is little more than its sync. */
+static bool is_brief(const struct raftnode_write *w)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < w->n_entries && bytes <= BRIEF_WRITE_BYTES; i++) {
+        bytes += w->entries[i]->len;
+    }
+    return w->snapshot == NULL && bytes <= BRIEF_WRITE_BYTES;
+}
+
 static void begin(struct storage *st)
 {
     if (st->worker.run == NULL) {
         work(st);
         finish(st);
     } else {
-        st->worker.run(st->worker.ctx, work, finish, st);
+        bool brief = st->job.own == NULL && is_brief(st->job.write);
+
+        st->worker.run(st->worker.ctx, brief, work, finish, st);
     }
 }
 

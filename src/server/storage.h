@@ -21,12 +21,13 @@ struct logger;
 struct storage; /* opaque */
 struct vfs;
 
-/* Calls `work(arg)` on another thread, then `done(arg)` on the caller's, after
- * the call that asked for it. */
+/* Calls `work(arg)` after the call that asked for it, maybe on another thread,
+ * then `done(arg)` on the caller's. `brief`: it takes little longer than one
+ * sync. */
 struct storage_worker {
     void *ctx;
-    void (*run)(void *ctx, void (*work)(void *arg), void (*done)(void *arg),
-                void *arg);
+    void (*run)(void *ctx, bool brief, void (*work)(void *arg),
+                void (*done)(void *arg), void *arg);
 };
 
 struct storage_options {
