@@ -101,12 +101,36 @@ static void test_lengths_alignments_and_cuts(void **state)
     }
 }
 
+/* Long runs are computed in three lanes. */
+static void test_long_runs(void **state)
+{
+    (void)state;
+    static uint8_t data[16 * 1024];
+    struct rng r;
+
+    rng_seed(&r, 4);
+    for (size_t i = 0; i < sizeof(data); i++) {
+        data[i] = (uint8_t)rng_next(&r);
+    }
+    for (size_t n = 0; n < 300; n++) {
+        size_t from = rng_below(&r, 64);
+        size_t len =
+            n < 64 ? 3 * 1024 - 32 + n : rng_below(&r, sizeof(data) - from + 1);
+        uint32_t seed = (uint32_t)rng_next(&r);
+        uint32_t want = by_definition(seed, data + from, len);
+
+        assert_int_equal(crc32c(seed, data + from, len), want);
+        assert_int_equal(crc32c_portable(seed, data + from, len), want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_values),
         cmocka_unit_test(test_shared_vectors),
         cmocka_unit_test(test_lengths_alignments_and_cuts),
+        cmocka_unit_test(test_long_runs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
