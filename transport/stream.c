@@ -31,10 +31,14 @@
 #include "transport/transport_internal.h"
 
 /* A chunk that has grown to this size leaves before the batch is complete. */
-#define CHUNK_FULL_BYTES (256 * KiB)
+#define CHUNK_FULL_BYTES (64 * KiB)
 
 /* What a writer keeps for its next chunk. */
-#define CHUNK_KEEP_MAX (1 * MiB)
+#define CHUNK_KEEP_MAX (256 * KiB)
+
+/* A message of this size is a chunk of its own, written where it leaves from.
+ */
+#define CHUNK_DIRECT_BYTES (16 * KiB)
 
 #define ANSWER_HEAD_MAX (16 * KiB)
 
@@ -295,6 +299,37 @@ static bool has_room(const struct stream_writer *w, size_t size)
                             size <= PEER_QUEUE_BYTES_MAX - waiting);
 }
 
+/* A chunk that is refused all the same would leave a hole in the stream, so the
+ * stream ends. */
+static void break_off(struct stream_writer *w)
+{
+    http_stream_end(w->x, 0);
+    forget(w);
+}
+
+static bool put_direct(struct stream_writer *w, const struct raft_message *m,
+                       size_t size)
+{
+    uint8_t *p;
+
+    stream_writer_flush(w);
+    if (w->x == NULL) {
+        return false;
+    }
+    if (http_stream_reserve(w->x, size, SIZE_MAX, &p) < 0) {
+        break_off(w);
+        return false;
+    }
+    if (p == NULL) {
+        return true; /* lost with all that is queued: stream_writer_lost */
+    }
+    uint8_t *end = msg_writer_put(&w->codec, m, p);
+    ASSERT(end == p + size);
+    http_stream_commit(w->x, size);
+    w->peer->sent_bytes += size;
+    return true;
+}
+
 bool stream_writer_put(struct stream_writer *w, const struct raft_message *m)
 {
     size_t size = msg_writer_size(&w->codec, m);
@@ -302,6 +337,9 @@ bool stream_writer_put(struct stream_writer *w, const struct raft_message *m)
     ASSERT(w->x != NULL);
     if (size > PEER_MESSAGE_MAX || !has_room(w, size)) {
         return false;
+    }
+    if (size >= CHUNK_DIRECT_BYTES) {
+        return put_direct(w, m, size);
     }
     uint8_t *p = buf_reserve(&w->out, size);
     uint8_t *end = msg_writer_put(&w->codec, m, p);
@@ -318,12 +356,10 @@ void stream_writer_flush(struct stream_writer *w)
     if (w->out.len == 0) {
         return;
     }
-    /* has_room kept the bound; a chunk that is refused all the same would
-     * leave a hole in the stream, so the stream ends. */
+    /* has_room kept the bound. */
     int rc = http_stream_write(w->x, buf_bytes(&w->out), SIZE_MAX);
     if (rc < 0) {
-        http_stream_end(w->x, 0);
-        forget(w);
+        break_off(w);
         return;
     }
     w->peer->sent_bytes += w->out.len;

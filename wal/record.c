@@ -157,12 +157,17 @@ static size_t data_offset(size_t data_len)
     return RECORD_LENGTH_BYTES + head_bytes(UINT32_MAX, true, data_len);
 }
 
+size_t record_room(size_t data_len)
+{
+    return data_offset(data_len) + data_len + RECORD_ALIGN;
+}
+
 uint8_t *record_begin(struct buf *b, size_t data_len)
 {
     uint8_t *p;
 
     ASSERT(b->limit == BUF_UNLIMITED);
-    p = buf_reserve(b, data_offset(data_len) + data_len + RECORD_ALIGN);
+    p = buf_reserve(b, record_room(data_len));
     ASSERT(p != NULL);
     return p + data_offset(data_len);
 }

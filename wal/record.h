@@ -77,6 +77,9 @@ enum record_fit record_verify(struct record_chain *chain,
 
 /* --- writing: whole frames at the end of a buffer without limit --- */
 
+/* The room in a buffer that a record takes while it is written. */
+size_t record_room(size_t data_len);
+
 /* Room for a record with `data_len` bytes of data: the caller writes them
  * where the result points and calls record_end with the same length. */
 uint8_t *record_begin(struct buf *b, size_t data_len);

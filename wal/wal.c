@@ -28,7 +28,7 @@
 #include "wal/repair.h"
 
 /* A buffer that grew beyond this is given back after its group. */
-#define GROUP_KEEP_BYTES (4 * MiB)
+#define GROUP_KEEP_BYTES (8 * MiB)
 /* Groups shorter than this write zeros behind them, up to so many bytes, when
  * they reach blocks that were only reserved so far. */
 #define ZEROS_BEHIND_MAX (32 * KiB)
@@ -545,10 +545,23 @@ static void check_save(const struct wal *w, const struct hard_state *hs,
     ASSERT(hs->commit <= (n > 0 ? entries[n - 1]->index : w->last_index));
 }
 
+/* At once, so that what is there is not copied each time the group grows. */
+static void make_room(struct wal *w, struct raft_entry *const *entries,
+                      size_t n)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        bytes += record_room(raft_entry_size(entries[i]));
+    }
+    (void)buf_reserve(&w->group, bytes);
+}
+
 static void append_group(struct wal *w, const struct hard_state *hs,
                          struct raft_entry *const *entries, size_t n)
 {
     open_group(w);
+    make_room(w, entries, n);
     for (size_t i = 0; i < n; i++) {
         append_entry(w, entries[i]);
     }

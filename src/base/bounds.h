@@ -30,7 +30,8 @@
 #define HTTP_READ_CHUNK        (64 * KiB)  /* one read of a socket */
 #define HTTP_BACKLOG           1024        /* connections not yet accepted */
 #define HTTP_POOL_BUFS         64          /* idle buffers kept for reuse */
-#define HTTP_POOL_BUF_MAX      (64 * KiB)  /* larger ones are freed */
+#define HTTP_POOL_BUF_MAX      (4 * MiB)   /* larger ones are freed */
+#define HTTP_POOL_BYTES_MAX    (16 * MiB)  /* all of them together */
 #define HTTP_POOL_EXCHANGES    1024        /* idle exchanges kept for reuse */
 #define HTTP_BODIES_MAX        (256 * MiB) /* being read, all clients together */
 #define VALUE_SIZE_DEFAULT     (1536 * KiB)

@@ -139,6 +139,7 @@ void http_net_take_buf(struct http_net *net, struct buf *b)
         size_t limit = b->limit;
 
         *b = net->pool[--net->n_pool];
+        net->pool_bytes -= b->cap;
         b->limit = limit;
     }
 }
@@ -149,10 +150,12 @@ void http_net_give_buf(struct http_net *net, struct buf *b)
 
     buf_reset(b);
     if (b->data == NULL || b->cap > HTTP_POOL_BUF_MAX ||
+        b->cap > HTTP_POOL_BYTES_MAX - net->pool_bytes ||
         net->n_pool == HTTP_POOL_BUFS) {
         buf_release(b);
         return;
     }
+    net->pool_bytes += b->cap;
     net->pool[net->n_pool++] = *b;
     buf_init(b, limit);
 }

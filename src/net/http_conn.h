@@ -177,6 +177,14 @@ void http_stream_begin(struct http_exchange *x, int status, const char *fields);
 MUST_CHECK int http_stream_write(struct http_exchange *x, struct bytes data,
                                  size_t queue_max);
 
+/* The same without the copy: *room is where the caller writes exactly `len`
+ * bytes, more than 0, and then calls http_stream_commit, with no other call for
+ * this exchange in between. NULL where the connection is gone: on_abort is on
+ * its way. */
+MUST_CHECK int http_stream_reserve(struct http_exchange *x, size_t len,
+                                   size_t queue_max, uint8_t **room);
+void http_stream_commit(struct http_exchange *x, size_t len);
+
 /* Bytes that wait in this exchange's connection. */
 size_t http_stream_queued(const struct http_exchange *x);
 

@@ -84,6 +84,14 @@ void http_exchange_abort(struct http_exchange *x)
 /* --- output, in the order of the requests --- */
 
 /* Where the output of `x` goes now. */
+/* What `x` writes to, once begin_output has been called. */
+static struct buf *output_of(struct http_exchange *x)
+{
+    struct server_conn *sc = x->sc;
+
+    return http_exchange_oldest(sc) == x ? &sc->c.out : &x->held;
+}
+
 static struct buf *begin_output(struct http_exchange *x)
 {
     struct server_conn *sc = x->sc;
@@ -339,16 +347,21 @@ void http_stream_begin(struct http_exchange *x, int status, const char *fields)
     server_conn_update_deadline(sc);
 }
 
-int http_stream_write(struct http_exchange *x, struct bytes data,
-                      size_t queue_max)
+/* Bytes around a chunk: its size in digits, and two line ends. */
+#define CHUNK_FRAME_MAX (2 * sizeof(size_t) + 4)
+
+int http_stream_reserve(struct http_exchange *x, size_t len, size_t queue_max,
+                        uint8_t **room)
 {
     ASSERT(x->streaming);
     ASSERT(!x->answered);
-    if (x->sc->c.state != HTTP_CONN_OPEN || data.len == 0) {
-        return 0; /* on_abort is on its way; an empty chunk would end it */
+    ASSERT(len > 0); /* an empty chunk would be the last one */
+    *room = NULL;
+    if (x->sc->c.state != HTTP_CONN_OPEN) {
+        return 0; /* on_abort is on its way */
     }
     size_t queued = http_stream_queued(x);
-    if (queued > queue_max || data.len > queue_max - queued) {
+    if (queued > queue_max || len > queue_max - queued) {
         x->queue_max = queue_max;
         x->wants_drain = true;
         x->sc->c.notify_sent = true;
@@ -356,15 +369,39 @@ int http_stream_write(struct http_exchange *x, struct bytes data,
     }
 
     struct buf *out = begin_output(x);
+    (void)buf_reserve(out, len + CHUNK_FRAME_MAX);
     if (x->chunked) {
-        (void)buf_printf(out, "%zx\r\n", data.len);
+        (void)buf_printf(out, "%zx\r\n", len);
     }
-    (void)buf_append(out, data.data, data.len);
+    *room = buf_reserve(out, len);
+    return 0;
+}
+
+void http_stream_commit(struct http_exchange *x, size_t len)
+{
+    struct buf *out = output_of(x);
+
+    buf_commit(out, len);
     if (x->chunked) {
         (void)buf_append_str(out, "\r\n");
     }
     end_output(x);
-    return 0;
+}
+
+int http_stream_write(struct http_exchange *x, struct bytes data,
+                      size_t queue_max)
+{
+    uint8_t *room = NULL;
+    int rc = 0;
+
+    if (data.len > 0) {
+        rc = http_stream_reserve(x, data.len, queue_max, &room);
+    }
+    if (room != NULL) {
+        memcpy(room, data.data, data.len);
+        http_stream_commit(x, data.len);
+    }
+    return rc;
 }
 
 size_t http_stream_queued(const struct http_exchange *x)

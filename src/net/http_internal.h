@@ -55,6 +55,7 @@ struct http_net {
 
     struct buf pool[HTTP_POOL_BUFS]; /* memory of idle buffers */
     size_t n_pool;
+    size_t pool_bytes;
     struct list free_exchanges;
     size_t n_free_exchanges;
 

@@ -73,12 +73,14 @@ static void json_sink(void *ctx, enum log_level level, const char *line)
 
 /* The disk works on other threads, one job at a time: arenas of their own would
  * only keep what each of them once needed. Large blocks, a snapshot's mostly,
- * go back to the system when they are freed; without this, glibc raises the
- * bound from which it does so to what it has seen. */
+ * go back to the system when they are freed; smaller ones are needed again at
+ * once, and their pages would be cleared each time. What is kept for nothing
+ * server.c gives back now and then. */
 static void set_up_malloc(void)
 {
     (void)mallopt(M_ARENA_MAX, 1);
-    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    (void)mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 16 * 1024 * 1024);
 }
 
 int main(int argc, char **argv)

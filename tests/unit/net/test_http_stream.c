@@ -33,12 +33,20 @@ static void test_stream(void **state)
     assert_true(http_stream_queued(x) > 5);
     raw_read_until(&s.f, fd, &got, "5\r\nhello\r\n");
     assert_int_equal(http_stream_queued(x), 0);
+    /* The same in place. */
+    uint8_t *room;
+    assert_int_equal(http_stream_reserve(x, 101, 100, &room), ERR_QUEUE_FULL);
+    assert_null(room);
+    assert_int_equal(http_stream_reserve(x, 12, 100, &room), 0);
+    memcpy(room, "in its place", 12);
+    http_stream_commit(x, 12);
+    raw_read_until(&s.f, fd, &got, "c\r\nin its place\r\n");
     /* What the client sends is not looked at. */
     raw_send_str(&s.f, fd, NEXT "garbage");
     assert_int_equal(s.n_requests, 1);
     http_stream_end(x, 60000);
     assert_true(raw_read_all(&s.f, fd, &got));
-    assert_non_null(strstr(buf_cstr(&got), "hello\r\n0\r\n\r\n"));
+    assert_non_null(strstr(buf_cstr(&got), "place\r\n0\r\n\r\n"));
     (void)close(fd);
     buf_release(&got);
     site_close(&s);

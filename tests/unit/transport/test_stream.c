@@ -97,6 +97,30 @@ static void test_batch_is_one_chunk(void **state)
     buf_release(&in);
 }
 
+/* Small messages share chunks, large ones have their own, and none overtakes
+ * another. */
+static void test_small_and_large_messages_keep_their_order(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1,     100000, 2,      3,     16 * 1024,
+                                   70000, 5,      200000, 30000, 7};
+    struct raft_message batch[ARRAY_LEN(sizes)];
+
+    peer_net_start_linked(&net, 2);
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        batch[i] = peer_append(1, 2, i + 1, sizes[i]);
+    }
+    peer_node_send(node(1), batch, ARRAY_LEN(sizes));
+    RUN_UNTIL(&net, node(2)->n_got == ARRAY_LEN(sizes));
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        const struct raft_message *m = &node(2)->got[i];
+
+        assert_int_equal(m->index, i);
+        assert_int_equal(m->entries.items[0]->len, sizes[i]);
+        raft_message_release(&batch[i]);
+    }
+}
+
 /* Largest entry that a client may write: larger than the bound of a queue. */
 static void test_message_beyond_the_queue_bound(void **state)
 {
@@ -409,6 +433,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_link_heartbeats),
         TEST(test_batch_is_one_chunk),
+        TEST(test_small_and_large_messages_keep_their_order),
         TEST(test_message_beyond_the_queue_bound),
         TEST(test_back_off),
         TEST(test_removed_inside_a_callback),
