@@ -25,7 +25,8 @@
 #   make check-fuzz         both, SECS=5 for each target
 #   make torture            real processes under faults, judged: SECS=60
 #                           KILLS=100 CUTS=20 DISKS=3 SEED=
-#   make check-coverage     how much of src/raft its tests execute (gcovr)
+#   make check-coverage     how much of src/raft, wal, snap and proto their tests
+#                           execute (gcovr)
 #   make check-mutants      whether they notice each of tests/mutants;
 #                           MUTANTS=60 so many of them, SEED= which
 #   make analyze            gcc's and clang's analysers, cppcheck, clang-tidy,
@@ -482,13 +483,15 @@ check-asan:
 	$(Q)$(MAKE) BUILD=build/asan SANITIZE=address,undefined \
 	    CPPFLAGS="$(CPPFLAGS) -DRAFT_CHECK" CFLAGS="-O1 -g" all test
 
-# Of src/raft, by its unit tests, properties and scripts. Not optimised, or a
-# branch of the source would not be one of the program.
+# Of the core, by its unit tests, properties and scripts, of the log, the
+# snapshots and the codecs by their unit tests. Not optimised, or a branch of the
+# source would not be one of the program.
 check-coverage coverage:
 	$(Q)$(MAKE) BUILD=build/cov CC=gcc CFLAGS="-O0 -g --coverage" coverage-run
 
-coverage-run: $(TESTS_raft) $(DATADRIVEN)
-	$(Q)scripts/coverage $(BUILD) $(TESTS_raft) \
+TESTS_COVERAGE = $(TESTS_raft) $(TESTS_wal) $(TESTS_snap) $(TESTS_proto)
+coverage-run: $(TESTS_COVERAGE) $(DATADRIVEN)
+	$(Q)scripts/coverage $(BUILD) $(TESTS_COVERAGE) \
 	    "$(DATADRIVEN) $(SCRIPTS) $(PUBLIC_SCRIPTS)"
 
 # Small wrong versions of the core, each of which its tests must notice.

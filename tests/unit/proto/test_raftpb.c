@@ -209,6 +209,24 @@ static void test_conf_state_equivalent(void **state)
     }
 }
 
+/* One of the lists is enough for a difference. */
+static void test_conf_state_with_one_list_more(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct conf_state a = conf_state_of("12", "3");
+        struct conf_state b = conf_state_of("12", "3");
+        struct id_list *lists[] = {&b.voters, &b.learners, &b.voters_outgoing,
+                                   &b.learners_next};
+
+        assert_true(conf_state_equivalent(&a, &b));
+        id_list_push(lists[i], 7);
+        assert_false(conf_state_equivalent(&a, &b));
+        conf_state_release(&a);
+        conf_state_release(&b);
+    }
+}
+
 static void test_conf_state_copy(void **state)
 {
     (void)state;
@@ -226,6 +244,18 @@ static void test_conf_state_copy(void **state)
     assert_false(id_list_contains(&copy.voters, 4));
     assert_true(id_list_contains(&copy.voters_outgoing, 4));
     conf_state_release(&copy);
+}
+
+static void test_conf_change_without_room(void **state)
+{
+    (void)state;
+    struct conf_change cc = {.id = 1, .node_id = 2};
+    struct buf b;
+
+    buf_init(&b, 3);
+    assert_int_equal(conf_change_encode(&cc, &b), ERR_TOO_LARGE);
+    assert_int_equal(b.len, 0);
+    buf_release(&b);
 }
 
 static void test_conf_change_context_points_into_the_input(void **state)
@@ -375,6 +405,53 @@ static void test_snapshot_copy(void **state)
     buf_release(&b);
 }
 
+static void test_copy_of_a_snapshot_without_data(void **state)
+{
+    (void)state;
+    struct raft_snapshot *s = raft_snapshot_new();
+    struct raft_snapshot *copy;
+
+    s->index = 5;
+    s->term = 2;
+    copy = raft_snapshot_copy(s, NULL);
+    assert_null(copy->data);
+    assert_int_equal(copy->index, 5);
+    raft_snapshot_unref(s);
+    raft_snapshot_unref(copy);
+}
+
+/* The type alone brings no snapshot with it. */
+static void test_snapshot_message_without_snapshot(void **state)
+{
+    (void)state;
+    struct raft_message m = {.type = RAFT_MSG_SNAP, .to = 2, .from = 1};
+    struct raft_message back;
+    uint8_t bytes[128];
+    size_t size = raft_message_size(&m);
+
+    assert_in_range(size, 1, sizeof(bytes));
+    assert_ptr_equal(raft_message_encode(&m, bytes), bytes + size);
+    assert_int_equal(raft_message_decode((struct bytes){bytes, size}, &back),
+                     0);
+    assert_int_equal(back.type, RAFT_MSG_SNAP);
+    raft_message_release(&back);
+}
+
+/* Old nodes put an empty one into every message. */
+static void test_snapshot_without_metadata(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {0x08, 0x07, 0x4a, 0x03, 0x0a, 0x01, 'x'};
+    struct raft_message m;
+
+    assert_int_equal(
+        raft_message_decode((struct bytes){bytes, sizeof(bytes)}, &m), 0);
+    assert_non_null(m.snapshot);
+    assert_int_equal(m.snapshot->index, 0);
+    assert_int_equal(m.snapshot->len, 1);
+    raft_message_release(&m);
+}
+
 static void test_snapshot_is_empty(void **state)
 {
     (void)state;
@@ -515,12 +592,17 @@ int main(void)
         cmocka_unit_test(test_entries_vector),
         cmocka_unit_test(test_limit_size),
         cmocka_unit_test(test_conf_state_equivalent),
+        cmocka_unit_test(test_conf_state_with_one_list_more),
         cmocka_unit_test(test_conf_state_copy),
+        cmocka_unit_test(test_conf_change_without_room),
         cmocka_unit_test(test_conf_change_context_points_into_the_input),
         cmocka_unit_test(test_conf_change_v2),
         cmocka_unit_test(test_conf_change_v2_with_too_many_changes),
         cmocka_unit_test(test_snapshot_members_survive),
         cmocka_unit_test(test_snapshot_copy),
+        cmocka_unit_test(test_copy_of_a_snapshot_without_data),
+        cmocka_unit_test(test_snapshot_message_without_snapshot),
+        cmocka_unit_test(test_snapshot_without_metadata),
         cmocka_unit_test(test_snapshot_is_empty),
         cmocka_unit_test(test_message_copy_shares),
         cmocka_unit_test(test_message_context_absent_and_empty),

@@ -264,6 +264,12 @@ static void test_malformed(void **state)
         {"message: field 0 in a snapshot", decode_message, "4a 02 00 00"},
         {"message: field 0 in metadata", decode_message, "4a 04 12 02 00 00"},
         {"message: Term of an entry as bytes", decode_message, "3a 02 12 00"},
+        {"message: members of a snapshot not ascending", decode_message,
+         "08 07 4a 0c 12 0a ca3e 02 08 02 ca3e 02 08 02"},
+        {"message: entry with 17 fields", decode_message,
+         "3a 22 "
+         "0801080108010801080108010801080108010801080108010801080108010801"
+         "0801"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -353,6 +359,69 @@ static void test_limit_of_members(void **state)
     assert_int_equal(decode_with_voters(MEMBERS_MAX + 1, true), ERR_MALFORMED);
 }
 
+static int decode_with_members(size_t n, size_t url_len)
+{
+    struct buf metadata;
+    struct buf snapshot;
+
+    buf_init(&metadata, BUF_UNLIMITED);
+    buf_init(&snapshot, BUF_UNLIMITED);
+    for (size_t i = 1; i <= n; i++) {
+        uint8_t id[11] = {0x08};
+        uint8_t *id_end = pb_put_varint(id + 1, i);
+        uint8_t tag[2] = {0xca, 0x3e};
+        struct buf url;
+        struct buf member;
+
+        buf_init(&url, BUF_UNLIMITED);
+        buf_init(&member, BUF_UNLIMITED);
+        memset(buf_reserve(&url, url_len), 'u', url_len);
+        buf_commit(&url, url_len);
+        (void)buf_append(&member, id, (size_t)(id_end - id));
+        put_field(&member, 0x12, &url);
+        (void)buf_append(&metadata, tag, 1);
+        put_field(&metadata, tag[1], &member);
+    }
+    put_field(&snapshot, 0x12, &metadata);
+    int rc = decode_snapshot(buf_bytes(&snapshot));
+    buf_release(&snapshot);
+    return rc;
+}
+
+static void test_limit_of_urls(void **state)
+{
+    (void)state;
+    assert_int_equal(decode_with_members(MEMBERS_MAX, 10), 0);
+    assert_int_equal(decode_with_members(MEMBERS_MAX + 1, 10), ERR_MALFORMED);
+    assert_int_equal(decode_with_members(2, MEMBER_URL_MAX), 0);
+    assert_int_equal(decode_with_members(2, MEMBER_URL_MAX + 1), ERR_MALFORMED);
+}
+
+/* Metadata that come in pieces are joined, but not without end. */
+static void test_joining_is_bounded(void **state)
+{
+    (void)state;
+    struct buf b;
+    int rc = 0;
+
+    buf_init(&b, BUF_UNLIMITED);
+    for (int i = 0; i < 8 && rc == 0; i++) {
+        struct buf unknown;
+        struct buf metadata;
+
+        buf_init(&unknown, BUF_UNLIMITED);
+        buf_init(&metadata, BUF_UNLIMITED);
+        memset(buf_reserve(&unknown, MiB), 'x', MiB);
+        buf_commit(&unknown, MiB);
+        put_field(&metadata, 0x7a, &unknown);
+        put_field(&b, 0x12, &metadata);
+        rc = decode_snapshot(buf_bytes(&b));
+        assert_int_equal(rc, i < 2 ? 0 : ERR_MALFORMED);
+    }
+    assert_int_equal(rc, ERR_MALFORMED);
+    buf_release(&b);
+}
+
 /* protobuf-c merges what is repeated into ever new arrays; the budget of the
  * arena ends that. */
 static void test_merging_is_bounded(void **state)
@@ -379,6 +448,8 @@ int main(void)
         cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_limit_of_members),
+        cmocka_unit_test(test_limit_of_urls),
+        cmocka_unit_test(test_joining_is_bounded),
         cmocka_unit_test(test_merging_is_bounded),
     };
 

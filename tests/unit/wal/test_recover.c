@@ -121,6 +121,8 @@ static const struct {
      "record 5: a hard state that cannot", 0},
     {"marker that is none", "c m s k nff",
      "record 5: a snapshot marker that cannot", 0},
+    {"marker of the empty snapshot with a term", "c m s k n08001001",
+     "record 5: a term for the empty snapshot", 0},
     {"no metadata", "c s " ENTRY_1, "record 2: a segment does not begin", 0},
     {"no crc", "m s " ENTRY_1, "record 1: a segment does not begin", 0},
     {"no empty snapshot", "c m " ENTRY_1, "record 3: a segment does not begin",
@@ -188,11 +190,29 @@ static void test_changed_type(void **state)
     sim_vfs_free(v);
 }
 
+/* Whoever does not ask for the text gets the number. */
+static void test_without_a_message(void **state)
+{
+    struct sim_vfs *v = sim_vfs_new();
+    struct wal_options o = {.fs = sim_vfs_base(v), .dir = "wal"};
+    struct recovery rec;
+
+    (void)state;
+    make(v, "c m s k " ENTRY_1 " h080110001801 |2 k m |2 k m");
+    sim_vfs_remove(v, "wal/0000000000000001-0000000000000002.wal");
+    assert_int_equal(recovery_run(&o, &rec, NULL), ERR_DAMAGED);
+    make(v, "c m s k eff");
+    sim_vfs_remove(v, "wal/0000000000000002-0000000000000002.wal");
+    assert_int_equal(recovery_run(&o, &rec, NULL), ERR_DAMAGED);
+    sim_vfs_free(v);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scripts),
         cmocka_unit_test(test_changed_type),
+        cmocka_unit_test(test_without_a_message),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 
 #include "src/base/alloc.h"
+#include "src/base/bounds.h"
 #include "src/base/buf.h"
 #include "tests/lib/cmocka.h"
 #include "tests/lib/sim_vfs.h"
@@ -155,6 +156,22 @@ static void fake_marker(struct segment *s)
     buf_release(&inner);
 }
 
+/* The length of the entry's data never ends: what is left of it says nothing
+ * about the length of the frame. */
+static void endless_length(struct segment *s)
+{
+    /* 104 bytes, type, crc, and the tag of the data. */
+    static const uint8_t head[] = "\x68\0\0\0\0\0\0\0"
+                                  "\x08\x02\x10\x01\x1a";
+    uint8_t rest[104 - 5];
+
+    two_groups(s);
+    s->at[s->n++] = s->b.len;
+    memset(rest, 0xff, sizeof(rest));
+    assert_int_equal(buf_append(&s->b, head, 8 + 5), 0);
+    assert_int_equal(buf_append(&s->b, rest, sizeof(rest)), 0);
+}
+
 enum spoil {
     NOTHING,
     FLIP,      /* a byte of the data */
@@ -239,6 +256,8 @@ static const struct {
     {"R4 flip", two_groups, 5, FLIP, REPAIR_GROUP_OPEN, REPAIR_DAMAGED, 0},
     {"R4 flip in the last record", two_groups, 7, FLIP, REPAIR_GROUP_OPEN,
      REPAIR_DAMAGED, 0},
+    {"R4 write that stopped in what was no frame", endless_length, 8, STOPPED,
+     REPAIR_GROUP_OPEN, REPAIR_DAMAGED, 0},
     {"R4 length of the last record", two_groups, 7, FLIP_LEN, REPAIR_GROUP_OPEN,
      REPAIR_DAMAGED, 0},
 };
@@ -334,6 +353,32 @@ static void test_judge(void **state)
         sim_vfs_free(v);
         buf_release(&s.b);
     }
+}
+
+/* A length that the file has room for and no writer would have used: the rest
+ * of the file is not read into memory for it. */
+static void test_longer_than_any_record(void **state)
+{
+    struct segment s;
+    struct sim_vfs *v;
+    struct segment_reader r;
+    struct vfs_file *f;
+    struct repair_finding found;
+
+    (void)state;
+    two_groups(&s);
+    v = disk_with(&s);
+    sim_vfs_cut(v, PATH, WAL_RECORD_MAX + 64 * KiB);
+    /* The fourth byte of the length: 128 MiB and the entry's own bytes. */
+    sim_vfs_flip(v, PATH, s.at[5] + 3, 0x08);
+    open_reader(v, &r, &f);
+    assert_int_equal(repair_judge(&r, s.at[5], REPAIR_GROUP_OPEN, &found), 0);
+    assert_int_equal(found.verdict, REPAIR_DAMAGED);
+    assert_true(r.cap < 2 * MiB);
+    segment_reader_release(&r);
+    vfs_close(f);
+    sim_vfs_free(v);
+    buf_release(&s.b);
 }
 
 static void test_judge_passes_read_errors_on(void **state)
@@ -439,6 +484,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_judge),
+        cmocka_unit_test(test_longer_than_any_record),
         cmocka_unit_test(test_judge_passes_read_errors_on),
         cmocka_unit_test(test_cut_keeps_a_copy),
         cmocka_unit_test(test_cut_fails_at_each_call),

@@ -526,6 +526,24 @@ static void test_take(void **state)
     replay_release(&r);
 }
 
+/* A node that starts from the older snapshot writes its marker again. */
+static void test_markers_are_kept_in_order(void **state)
+{
+    struct replay r;
+    const char *why;
+    size_t n;
+    const struct wal_marker *m;
+
+    (void)state;
+    replay_init(&r, 0);
+    assert_int_equal(run(&r, "E1:1-9 S1:0:8 M6:1 M3:1 M6:1", &why), 0);
+    m = replay_usable(&r, &n);
+    assert_int_equal(n, 2);
+    assert_int_equal(m[0].index, 3);
+    assert_int_equal(m[1].index, 6);
+    replay_release(&r);
+}
+
 /* Entries below the snapshot have overwritten those behind it: a start from the
  * snapshot must not bring these back [reliability 3.3, etcd #22442]. */
 static void test_take_behind_what_was_overwritten(void **state)
@@ -597,6 +615,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scripts),
         cmocka_unit_test(test_take),
+        cmocka_unit_test(test_markers_are_kept_in_order),
         cmocka_unit_test(test_take_behind_what_was_overwritten),
         cmocka_unit_test(test_take_from_the_beginning),
         cmocka_unit_test(test_memory_is_bounded),

@@ -369,6 +369,28 @@ static void test_reader_passes_errors_on(void **state)
     sim_vfs_free(v);
 }
 
+/* The lock keeps others of our kind away, not a shell. */
+static void test_reader_of_a_file_that_shrinks(void **state)
+{
+    uint8_t *p = pattern(3 * MiB);
+    struct sim_vfs *v = sim_vfs_new();
+    struct segment_reader r;
+    struct vfs_file *f;
+    struct bytes view;
+
+    (void)state;
+    sim_vfs_put(v, "f", (struct bytes){p, 3 * MiB});
+    assert_int_equal(vfs_open(sim_vfs_base(v), "f", VFS_READ, &f), 0);
+    assert_int_equal(segment_reader_init(&r, f), 0);
+    sim_vfs_cut(v, "f", 2 * MiB + 1);
+    assert_int_equal(segment_reader_view(&r, 2 * MiB, 1, &view), 0);
+    assert_int_equal(segment_reader_view(&r, 2 * MiB, 2, &view), -EIO);
+    segment_reader_release(&r);
+    vfs_close(f);
+    sim_vfs_free(v);
+    xfree(p);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -382,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_reader_reads_once),
         cmocka_unit_test(test_reader_used),
         cmocka_unit_test(test_reader_passes_errors_on),
+        cmocka_unit_test(test_reader_of_a_file_that_shrinks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,6 +142,44 @@ static void test_failed_creation_leaves_nothing(void **state)
     }
 }
 
+static void test_leftover_that_cannot_be_removed(void **state)
+{
+    struct wal_rig r;
+
+    (void)state;
+    rig_init(&r, SMALL);
+    sim_vfs_put(r.v, "wal/0.tmp", (struct bytes){0});
+    sim_vfs_fail(r.v, (struct sim_fault){.ops = SIM_CALL_UNLINK, .rc = -EPERM});
+    assert_int_equal(rig_create(&r), -EPERM);
+    assert_non_null(strstr(r.em.text, "remove wal/0.tmp"));
+    assert_int_equal(sim_vfs_size(r.v, "wal/0.tmp"), 0); /* is there */
+    assert_int_equal(rig_create(&r), 0);
+    rig_release(&r);
+}
+
+/* What another process holds is not ours to tidy up, nor a directory that was
+ * there before. */
+static void test_failed_creation_leaves_what_others_made(void **state)
+{
+    struct wal_rig r;
+    struct vfs_file *f;
+
+    (void)state;
+    rig_init(&r, SMALL);
+    sim_vfs_put(r.v, "wal/lock", (struct bytes){0});
+    assert_int_equal(vfs_open(r.o.fs, "wal/lock", VFS_READ | VFS_WRITE, &f), 0);
+    assert_int_equal(vfs_lock(f), 0);
+    assert_int_equal(rig_create(&r), ERR_LOCKED);
+    vfs_close(f);
+    assert_int_equal(sim_vfs_size(r.v, "wal/lock"), 0);
+    sim_vfs_fail(r.v, (struct sim_fault){.ops = SIM_CALL_OPEN, .rc = -EACCES});
+    assert_int_equal(rig_create(&r), -EACCES);
+    assert_int_equal(sim_vfs_size(r.v, "wal/lock"), 0);
+    sim_vfs_heal(r.v);
+    assert_int_equal(rig_create(&r), 0);
+    rig_release(&r);
+}
+
 static void test_open_without_a_wal(void **state)
 {
     struct wal_rig r;
@@ -188,8 +226,10 @@ static void test_append_and_reopen(void **state)
 
 static void test_sizes_of_entries(void **state)
 {
-    static const size_t sizes[] = {0,   1,   2,    5,    6,     7,      100,
-                                   127, 128, 4096, 8191, 65536, 1 << 20};
+    static const size_t sizes[] = {
+        0,   1,    2,    5,     6,       7,       100, 127,
+        128, 4096, 8191, 65536, 1 << 20, 9 << 20, /* its buffer is not kept */
+        3};
     struct wal_rig r;
     uint64_t i = 0;
 
@@ -319,6 +359,24 @@ static void test_empty_save_is_nothing(void **state)
     rig_release(&r);
 }
 
+/* Entries without a hard state are covered by the last one. */
+static void test_entries_alone(void **state)
+{
+    struct wal_rig r;
+    struct raft_entry *e = rig_entry(1, 4, 10);
+
+    (void)state;
+    create(&r, SMALL);
+    save_synced(&r, 1, 1, 3, 2);
+    assert_int_equal(wal_save(r.w, &(struct hard_state){0}, &e, 1, NULL), 0);
+    rig_note(&r, (struct rig_record){.kind = RIG_ENTRY, .entry = e});
+    assert_int_equal(rig_sync(&r), 0);
+    reopen(&r);
+    assert_int_equal(wal_state_last(&r.now), 4);
+    assert_int_equal(r.now.hs.commit, 2);
+    rig_release(&r);
+}
+
 static void test_overwritten_tail(void **state)
 {
     struct wal_rig r;
@@ -370,6 +428,34 @@ static void test_what_recovery_refuses_is_not_written(void **state)
 
 /* --- segments --- */
 
+/* Smaller than its own head: the next one begins before there is a state. */
+static void test_segments_of_one_byte(void **state)
+{
+    struct wal_rig r;
+
+    (void)state;
+    create(&r, 1);
+    save_synced(&r, 1, 1, 1, 0);
+    assert_int_equal(rig_segments(&r), 2);
+    save_synced(&r, 1, 2, 1, 1);
+    assert_int_equal(rig_segments(&r), 3);
+    reopen(&r);
+    assert_int_equal(wal_state_last(&r.now), 2);
+    rig_release(&r);
+}
+
+static void test_default_segment_size(void **state)
+{
+    struct wal_rig r;
+
+    (void)state;
+    create(&r, 0);
+    assert_int_equal(
+        sim_vfs_size(r.v, "wal/0000000000000000-0000000000000000.wal"),
+        WAL_SEGMENT_BYTES_DEFAULT);
+    rig_release(&r);
+}
+
 static void test_cut_into_segments(void **state)
 {
     struct wal_rig r;
@@ -417,6 +503,31 @@ static void test_smaller_segments_after_a_restart(void **state)
     assert_int_equal(rig_segments(&r), 2); /* the first one was trimmed */
     reopen(&r);
     rig_release(&r);
+}
+
+/* The end of a segment that is too long is cut off before the next is made. */
+static void test_trimming_fails(void **state)
+{
+    static const uint32_t ops[] = {SIM_CALL_TRUNCATE, SIM_CALL_SYNC};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        struct wal_rig r;
+
+        create(&r, 64 * SMALL);
+        assert_int_equal(rig_save(&r, 1, 1, 60, 100, 0), 0);
+        assert_int_equal(rig_close(&r), 0);
+        r.o.segment_bytes = SMALL;
+        reopen(&r);
+        sim_vfs_fail(r.v, (struct sim_fault){.ops = ops[i], .rc = -EIO});
+        assert_int_equal(rig_save(&r, 1, 61, 1, 10, 3), -EIO);
+        assert_int_equal(rig_sync(&r), -EIO);
+        rig_crash(&r, &(struct sim_crash){0});
+        sim_vfs_heal(r.v);
+        reopen(&r);
+        assert_int_equal(wal_state_last(&r.now), 60);
+        rig_release(&r);
+    }
 }
 
 static void fill_segments(struct wal_rig *r, uint64_t first, uint64_t last)
@@ -663,6 +774,43 @@ static void test_failure_is_final(void **state)
     }
 }
 
+static void test_no_space_to_restore_a_cut_file(void **state)
+{
+    struct wal_rig r;
+    char *path;
+
+    (void)state;
+    create(&r, SMALL);
+    save_synced(&r, 1, 1, 3, 2);
+    assert_int_equal(rig_close(&r), 0);
+    path = rig_last_segment(&r);
+    sim_vfs_cut(r.v, path, SMALL / 2); /* behind the last record */
+    sim_vfs_fail(r.v,
+                 (struct sim_fault){.ops = SIM_CALL_ALLOCATE, .rc = -ENOSPC});
+    assert_int_equal(rig_open(&r), -ENOSPC);
+    assert_non_null(strstr(r.em.text, "allocate"));
+    sim_vfs_heal(r.v);
+    reopen(&r);
+    assert_int_equal(wal_state_last(&r.now), 3);
+    assert_int_equal(sim_vfs_size(r.v, path), SMALL);
+    xfree(path);
+    rig_release(&r);
+}
+
+static void test_no_marker_after_a_failure(void **state)
+{
+    struct wal_rig r;
+
+    (void)state;
+    create(&r, SMALL);
+    save_synced(&r, 1, 1, 3, 3);
+    assert_int_equal(rig_save(&r, 1, 4, 1, 20, 3), 0);
+    sim_vfs_fail(r.v, (struct sim_fault){.ops = SIM_CALL_SYNC, .rc = -EIO});
+    assert_int_equal(rig_sync(&r), -EIO);
+    assert_int_equal(rig_snapshot(&r, 3), -EIO);
+    rig_release(&r);
+}
+
 static void test_second_owner_is_locked_out(void **state)
 {
     struct wal_rig r;
@@ -726,6 +874,7 @@ static void test_stats(void **state)
 {
     struct wal_rig r;
     struct wal_stats s;
+    struct wal_stats read;
 
     (void)state;
     create(&r, SMALL);
@@ -735,6 +884,14 @@ static void test_stats(void **state)
     assert_int_equal(s.last_seq, s.segments - 1);
     assert_true(s.syncs >= 50);
     assert_true(s.bytes_written > 50 * 200);
+    /* Read, not started yet. */
+    assert_int_equal(rig_close(&r), 0);
+    assert_int_equal(wal_open(&r.o, &r.w, &r.em), 0);
+    wal_get_stats(r.w, &read);
+    assert_int_equal(read.segments, s.segments);
+    assert_int_equal(read.last_seq, s.last_seq);
+    assert_true(read.tail_offset > s.tail_offset); /* a marker more */
+    assert_int_equal(read.syncs, 0);
     rig_release(&r);
 }
 
@@ -746,6 +903,8 @@ int main(void)
         cmocka_unit_test(test_only_temporary_files_are_no_wal),
         cmocka_unit_test(test_create_spares_a_foreign_directory),
         cmocka_unit_test(test_failed_creation_leaves_nothing),
+        cmocka_unit_test(test_leftover_that_cannot_be_removed),
+        cmocka_unit_test(test_failed_creation_leaves_what_others_made),
         cmocka_unit_test(test_open_without_a_wal),
         cmocka_unit_test(test_empty_reopens),
         cmocka_unit_test(test_append_and_reopen),
@@ -755,11 +914,15 @@ int main(void)
         cmocka_unit_test(test_entries_are_synced_before_more_come),
         cmocka_unit_test(test_commit_index_waits_for_the_next_group),
         cmocka_unit_test(test_empty_save_is_nothing),
+        cmocka_unit_test(test_entries_alone),
         cmocka_unit_test(test_overwritten_tail),
         cmocka_unit_test(test_what_recovery_refuses_is_not_written),
+        cmocka_unit_test(test_segments_of_one_byte),
+        cmocka_unit_test(test_default_segment_size),
         cmocka_unit_test(test_cut_into_segments),
         cmocka_unit_test(test_group_larger_than_a_segment),
         cmocka_unit_test(test_smaller_segments_after_a_restart),
+        cmocka_unit_test(test_trimming_fails),
         cmocka_unit_test(test_release_deletes_from_the_oldest),
         cmocka_unit_test(test_released_log_does_not_reach_the_beginning),
         cmocka_unit_test(test_segment_is_named_after_what_was_kept),
@@ -770,6 +933,8 @@ int main(void)
         cmocka_unit_test(test_overwritten_below_a_snapshot),
         cmocka_unit_test(test_segment_is_named_after_a_received_snapshot),
         cmocka_unit_test(test_failure_is_final),
+        cmocka_unit_test(test_no_space_to_restore_a_cut_file),
+        cmocka_unit_test(test_no_marker_after_a_failure),
         cmocka_unit_test(test_second_owner_is_locked_out),
         cmocka_unit_test(test_zeros_behind_a_group_change_nothing),
         cmocka_unit_test(test_stats),
