@@ -69,10 +69,12 @@ void msg_writer_init(struct msg_writer *w, enum stream_kind kind)
     *w = (struct msg_writer){.kind = kind};
 }
 
-/* Whether a type 1 frame says all of `m`: it starts where the last one ended
- * and brings no new term [formats-transport 5.2]. */
-static bool goes_on(const struct msg_writer *w, const struct raft_message *m)
+/* [formats-transport 5.2] */
+bool msg_writer_goes_on(const struct msg_writer *w,
+                        const struct raft_message *m)
 {
+    ASSERT(w->kind == STREAM_MSGAPP);
+    ASSERT(m->type == RAFT_MSG_APP);
     return m->index == w->index && m->log_term == w->term &&
            m->log_term == m->term;
 }
@@ -83,7 +85,7 @@ size_t msg_writer_size(const struct msg_writer *w, const struct raft_message *m)
         return 8 + raft_message_size(m);
     }
     ASSERT(m->type == RAFT_MSG_APP);
-    if (!goes_on(w, m)) {
+    if (!msg_writer_goes_on(w, m)) {
         return 1 + 8 + raft_message_size(m);
     }
     size_t size = 1 + 8 + 8; /* type, count, commit */
@@ -123,7 +125,7 @@ uint8_t *msg_writer_put(struct msg_writer *w, const struct raft_message *m,
         return put_message(m, p);
     }
     ASSERT(m->type == RAFT_MSG_APP);
-    if (goes_on(w, m)) {
+    if (msg_writer_goes_on(w, m)) {
         *p++ = FRAME_ENTRIES;
         w->index += m->entries.len;
         ASSERT(w->index == last_index(m));

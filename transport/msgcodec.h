@@ -67,6 +67,11 @@ void msg_writer_init(struct msg_writer *w, enum stream_kind kind);
 size_t msg_writer_size(const struct msg_writer *w,
                        const struct raft_message *m);
 
+/* Whether a MsgApp goes on where the last one ended, in the same term: then a
+ * type 1 frame says all of it. */
+bool msg_writer_goes_on(const struct msg_writer *w,
+                        const struct raft_message *m);
+
 /* Write exactly that many bytes at `p`; returns their end. */
 uint8_t *msg_writer_put(struct msg_writer *w, const struct raft_message *m,
                         uint8_t *p);

@@ -17,6 +17,10 @@
  *   any       stream_reader_reset           IDLE      drop
  *   any       stream_reader_close           CLOSED    drop
  *
+ * A commit index waits, for a moment, for the next entries: with them it costs
+ * nothing, and alone a message and an answer to it. That is as if the network
+ * were slow, and where nothing follows the transport sends it by its timer.
+ *
  * A writer exists while the peer holds such a request open. It ends when the
  * connection is lost (stream_writer_lost), when the peer dials again
  * (stream_writer_attach) or when the peer is removed (stream_writer_end). What
@@ -245,6 +249,7 @@ void stream_writer_release(struct stream_writer *w)
 static void forget(struct stream_writer *w)
 {
     w->x = NULL;
+    w->has_news = false;
     buf_reset(&w->out);
     w->peer->is_unreachable = true;
 }
@@ -252,6 +257,7 @@ static void forget(struct stream_writer *w)
 void stream_writer_end(struct stream_writer *w)
 {
     if (w->x != NULL) {
+        stream_writer_send_news(w);
         stream_writer_flush(w);
     }
     if (w->x != NULL) {
@@ -330,11 +336,10 @@ static bool put_direct(struct stream_writer *w, const struct raft_message *m,
     return true;
 }
 
-bool stream_writer_put(struct stream_writer *w, const struct raft_message *m)
+static bool put(struct stream_writer *w, const struct raft_message *m)
 {
     size_t size = msg_writer_size(&w->codec, m);
 
-    ASSERT(w->x != NULL);
     if (size > PEER_MESSAGE_MAX || !has_room(w, size)) {
         return false;
     }
@@ -349,6 +354,51 @@ bool stream_writer_put(struct stream_writer *w, const struct raft_message *m)
         stream_writer_flush(w);
     }
     return true;
+}
+
+static void put_news(struct stream_writer *w)
+{
+    struct raft_message m = {
+        .type = RAFT_MSG_APP,
+        .from = w->peer->t->id,
+        .to = w->peer->id,
+        .term = w->codec.term,
+        .log_term = w->codec.term,
+        .index = w->codec.index,
+        .commit = w->news,
+    };
+
+    w->has_news = false;
+    (void)put(w, &m); /* without room it is lost, as any message may be */
+}
+
+bool stream_writer_put(struct stream_writer *w, const struct raft_message *m)
+{
+    ASSERT(w->x != NULL);
+    if (w->kind == STREAM_MESSAGE) {
+        return put(w, m);
+    }
+    bool goes_on = msg_writer_goes_on(&w->codec, m);
+    if (goes_on && m->entries.len == 0) {
+        w->news = w->has_news ? max_u64(w->news, m->commit) : m->commit;
+        w->has_news = true;
+        w->peer->t->has_news = true;
+        return true;
+    }
+    if (w->has_news && goes_on && m->commit >= w->news) {
+        w->has_news = false; /* `m` tells it */
+    } else if (w->has_news) {
+        put_news(w);
+    }
+    return put(w, m);
+}
+
+void stream_writer_send_news(struct stream_writer *w)
+{
+    if (w->has_news) {
+        put_news(w);
+        stream_writer_flush(w);
+    }
 }
 
 void stream_writer_flush(struct stream_writer *w)

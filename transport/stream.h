@@ -70,6 +70,8 @@ struct stream_writer {
     struct http_exchange *x; /* NULL: the peer has no such stream open */
     struct msg_writer codec;
     struct buf out; /* the chunk being filled; empty between batches */
+    bool has_news;  /* `news` waits for entries to go with */
+    uint64_t news;  /* a commit index, and nothing else */
     uint64_t next_heartbeat_ms;
 };
 
@@ -84,11 +86,16 @@ void stream_writer_attach(struct stream_writer *w, struct http_exchange *x,
 /* The exchange is gone (on_abort). */
 void stream_writer_lost(struct stream_writer *w);
 
-/* Put a message into the next chunk. False if the queue has no room. */
+/* Put a message into the next chunk. False if the queue has no room. One that
+ * tells nothing but the commit index waits for the next one, or for
+ * stream_writer_send_news. */
 bool stream_writer_put(struct stream_writer *w, const struct raft_message *m);
 
 /* Hand the chunk to the connection. */
 void stream_writer_flush(struct stream_writer *w);
+
+/* The commit index that waits goes now. */
+void stream_writer_send_news(struct stream_writer *w);
 
 void stream_writer_tick(struct stream_writer *w);
 

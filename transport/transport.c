@@ -251,6 +251,24 @@ void transport_send(struct transport *t, const struct raft_message *messages,
     }
 }
 
+bool transport_has_news(const struct transport *t)
+{
+    return t->has_news;
+}
+
+void transport_send_news(struct transport *t)
+{
+    t->has_news = false;
+    if (t->closing) {
+        return;
+    }
+    list_for_each (it, &t->peers) {
+        struct peer *p = container_of(it, struct peer, link);
+
+        stream_writer_send_news(&p->writers[STREAM_MSGAPP]);
+    }
+}
+
 /* A forwarded proposal names whoever made it, so what a removed member left
  * behind may come from others, too [reliability F23]. */
 static enum message_verdict

@@ -79,6 +79,12 @@ MUST_CHECK int transport_open(const struct transport_options *o,
 void transport_send(struct transport *t, const struct raft_message *messages,
                     size_t n);
 
+/* Whether a MsgApp that tells nothing but the commit index may be waiting for
+ * the next entries: transport_send_news is due in TRANSPORT_NEWS_MS. */
+#define TRANSPORT_NEWS_MS 2
+bool transport_has_news(const struct transport *t);
+void transport_send_news(struct transport *t);
+
 /* Begin to talk to a member; an existing one is left as it is, and so is the
  * node itself. `url` is one that addr_parse_url takes. Errors, nothing is
  * added: ERR_INVALID (URL, or id 0), ERR_TOO_LARGE (MEMBERS_MAX peers). */

@@ -36,6 +36,8 @@ struct transport {
     struct list leaving; /* PEER_LEAVING */
     struct list closed;  /* PEER_CLOSED: freed outside of their callbacks */
 
+    bool has_news; /* a stream may have a commit index that waits */
+
     struct log_limit refusals;
     struct log_limit drops;
 

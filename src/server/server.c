@@ -60,6 +60,7 @@ struct server {
     struct helm helm;
     uv_timer_t tick_timer;
     uv_timer_t stop_timer;
+    uv_timer_t news_timer; /* active while the transport has news */
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t idle; /* keeps the loop from waiting while a tick is due */
@@ -454,6 +455,7 @@ static void close_handles(struct server *s)
 {
     uv_close((uv_handle_t *)&s->tick_timer, NULL);
     uv_close((uv_handle_t *)&s->stop_timer, NULL);
+    uv_close((uv_handle_t *)&s->news_timer, NULL);
     uv_close((uv_handle_t *)&s->prepare, NULL);
     uv_close((uv_handle_t *)&s->check, NULL);
     uv_close((uv_handle_t *)&s->idle, NULL);
@@ -570,6 +572,24 @@ static void check_condition(struct server *s)
     }
 }
 
+static void on_news_timer(uv_timer_t *t)
+{
+    struct server *s = t->data;
+
+    if (s->transport != NULL) {
+        transport_send_news(s->transport);
+    }
+}
+
+static void await_news(struct server *s)
+{
+    if (transport_has_news(s->transport) &&
+        uv_is_active((uv_handle_t *)&s->news_timer) == 0) {
+        (void)uv_timer_start(&s->news_timer, on_news_timer, TRANSPORT_NEWS_MS,
+                             0);
+    }
+}
+
 /* The work of all that came in. */
 static void turn(void *ctx)
 {
@@ -580,6 +600,7 @@ static void turn(void *ctx)
         return;
     }
     raftnode_process(s->node);
+    await_news(s);
     check_condition(s);
     maybe_close(s);
     http_net_flush(s->net);
@@ -643,6 +664,7 @@ static void init_handles(struct server *s)
 {
     (void)uv_timer_init(&s->loop, &s->tick_timer);
     (void)uv_timer_init(&s->loop, &s->stop_timer);
+    (void)uv_timer_init(&s->loop, &s->news_timer);
     (void)uv_prepare_init(&s->loop, &s->prepare);
     (void)uv_check_init(&s->loop, &s->check);
     (void)uv_idle_init(&s->loop, &s->idle);
@@ -650,6 +672,7 @@ static void init_handles(struct server *s)
     (void)uv_signal_init(&s->loop, &s->sigint);
     s->tick_timer.data = s;
     s->stop_timer.data = s;
+    s->news_timer.data = s;
     s->prepare.data = s;
     s->check.data = s;
     s->sigterm.data = s;

@@ -121,7 +121,97 @@ static void test_small_and_large_messages_keep_their_order(void **state)
     }
 }
 
-/* Largest entry that a client may write: larger than the bound of a queue. */
+/* A MsgApp behind entry `index` that tells a commit index. */
+static struct raft_message news(uint64_t index, uint64_t commit)
+{
+    struct raft_message m = peer_append(1, 2, index + 1, 0);
+
+    raft_entries_reset(&m.entries);
+    m.commit = commit;
+    return m;
+}
+
+static void send_append(uint64_t index, uint64_t commit)
+{
+    struct raft_message m = peer_append(1, 2, index, 10);
+
+    m.commit = commit;
+    peer_net_send(&net, 1, m);
+}
+
+static void expect_got(size_t i, size_t n_entries, uint64_t commit)
+{
+    assert_true(node(2)->n_got > i);
+    assert_int_equal(node(2)->got[i].type, RAFT_MSG_APP);
+    assert_int_equal(node(2)->got[i].entries.len, n_entries);
+    assert_int_equal(node(2)->got[i].commit, commit);
+}
+
+/* A commit index alone goes with the next entries, or when it is told to.
+ */
+static void test_commit_index_waits_for_entries(void **state)
+{
+    (void)state;
+    peer_net_start_linked(&net, 2);
+    send_append(1, 0);
+    peer_net_send(&net, 1, news(1, 1));
+    assert_true(transport_has_news(node(1)->t));
+    send_append(2, 1);
+    peer_net_send(&net, 1, news(2, 2));
+    send_append(3, 2);
+    RUN_UNTIL(&net, node(2)->n_got == 3);
+    expect_got(0, 1, 0);
+    expect_got(1, 1, 1);
+    expect_got(2, 1, 2);
+
+    peer_net_send(&net, 1, news(3, 2));
+    peer_net_send(&net, 1, news(3, 3));
+    transport_send_news(node(1)->t);
+    assert_false(transport_has_news(node(1)->t));
+    RUN_UNTIL(&net, node(2)->n_got == 4);
+    expect_got(3, 0, 3);
+    assert_int_equal(node(2)->got[3].index, 3);
+    assert_int_equal(node(2)->got[3].log_term, 1);
+    assert_int_equal(node(2)->got[3].term, 1);
+    assert_int_equal(node(2)->got[3].from, 1);
+    assert_int_equal(node(2)->got[3].to, 2);
+    transport_send_news(node(1)->t); /* there is none */
+    send_append(4, 3);
+    RUN_UNTIL(&net, node(2)->n_got == 5);
+    expect_got(4, 1, 3);
+}
+
+/* What the next message does not tell is not lost with it. */
+static void test_commit_index_that_nothing_else_tells(void **state)
+{
+    (void)state;
+    peer_net_start_linked(&net, 2);
+    send_append(1, 0);
+    peer_net_send(&net, 1, news(1, 1));
+    send_append(2, 0);
+    RUN_UNTIL(&net, node(2)->n_got == 3);
+    expect_got(1, 0, 1);
+    expect_got(2, 1, 0);
+    /* Behind another entry than the last one sent, it asks whether that one
+     * is there: nobody waits for that. */
+    peer_net_send(&net, 1, news(1, 1));
+    RUN_UNTIL(&net, node(2)->n_got == 4);
+    expect_got(3, 0, 1);
+    peer_net_send(&net, 1, news(1, 1)); /* goes on behind that, and waits */
+    send_append(1, 1);                  /* does not reach as far */
+    RUN_UNTIL(&net, node(2)->n_got == 6);
+    expect_got(4, 0, 1);
+    expect_got(5, 1, 1);
+    /* The last thing that a removed member hears. */
+    send_append(2, 1);
+    peer_net_send(&net, 1, news(2, 2));
+    transport_remove_peer(node(1)->t, 2);
+    RUN_UNTIL(&net, node(2)->n_got == 8);
+    expect_got(7, 0, 2);
+}
+
+/* Largest entry that a client may write: larger than the bound of a queue.
+ */
 static void test_message_beyond_the_queue_bound(void **state)
 {
     (void)state;
@@ -179,7 +269,8 @@ static void test_removed_inside_a_callback(void **state)
     "HTTP/1.1 200 OK\r\nX-Etcd-Cluster-Id: 1000\r\n"                           \
     "X-Server-Version: 3.4.23\r\nTransfer-Encoding: chunked\r\n\r\n"
 
-/* Node 1 with a peer 2 that the test plays: it gets the streams' requests. */
+/* Node 1 with a peer 2 that the test plays: it gets the streams' requests.
+ */
 struct fake {
     int listener;
     int fds[STREAM_KINDS];
@@ -237,7 +328,8 @@ static void test_request_of_a_stream(void **state)
         "\r\nX-Server-From: 1\r\n",
         "\r\nX-Server-Version: 3.4.23\r\n",
         "\r\nX-Raft-To: 2\r\n",
-        "\r\nX-PeerURLs: http://127.0.0.1:", /* ours; raftexample has none */
+        "\r\nX-PeerURLs: http://127.0.0.1:", /* ours; raftexample has none
+                                              */
     };
     struct buf in;
     uint16_t port;
@@ -388,7 +480,8 @@ static void test_replaced_stream(void **state)
     buf_release(&in);
 }
 
-/* The queue of a peer that takes nothing is bounded; others do not notice. */
+/* The queue of a peer that takes nothing is bounded; others do not notice.
+ */
 static void test_peer_that_never_reads(void **state)
 {
     (void)state;
@@ -434,6 +527,9 @@ int main(void)
         TEST(test_link_heartbeats),
         TEST(test_batch_is_one_chunk),
         TEST(test_small_and_large_messages_keep_their_order),
+
+        TEST(test_commit_index_waits_for_entries),
+        TEST(test_commit_index_that_nothing_else_tells),
         TEST(test_message_beyond_the_queue_bound),
         TEST(test_back_off),
         TEST(test_removed_inside_a_callback),
