@@ -12,6 +12,8 @@
 #                           STEPS=20000 JOBS=; build/tests/sim has more
 #   make sim-exhaustive     all orders of events of a small cluster: DEPTH=7
 #                           SECS= JOBS= JOINED=1
+#   make sim-lying          clusters with a disk that says a sync is done, and
+#                           has done nothing: SEED=1 CASES=20000
 #   make bugs               planted bugs, each of which must be found: JOBS=2
 #                           BUGS="B1 B9" these; tests/bugs/README.md
 #   make check-http         hostile HTTP at both ports of real processes;
@@ -396,6 +398,11 @@ sim-exhaustive: $(SIM)
 	$(Q)$(SIM) --exhaustive $(DEPTH) --jobs $(JOBS) $(if $(SECS),--secs $(SECS)) \
 	    $(if $(JOINED),--joined)
 
+# What a lying disk loses is noticed; make test has few cases of it.
+LYING_DISK := $(BUILD)/tests/unit/sim/test_lying_disk
+sim-lying: $(LYING_DISK)
+	$(Q)SEED=$(SEED) CASES=$(or $(CASES),20000) $(LYING_DISK)
+
 # Every mistake of tests/bugs, put back into a copy, is seen by its layer.
 bugs:
 	$(Q)scripts/bugs --build $(BUILD) --jobs $(JOBS) $(BUGS)
@@ -574,7 +581,7 @@ check-install: $(ETCDRAFT)/libetcdraft.a $(BUILD)/raftexample
 clean:
 	rm -rf $(BUILD) raftexample raftexample-dump
 
-.PHONY: all analyze tests tools test check check-http sim sim-exhaustive bugs check-linear sweep sweep-io fuzz fuzz-run \
+.PHONY: all analyze tests tools test check check-http sim sim-exhaustive sim-lying bugs check-linear sweep sweep-io fuzz fuzz-run \
         fuzz-replay check-fuzz torture bench bench-core check-rules \
         check-inventory check-asan check-integration check-coverage \
         check-mutants check-interop check-install coverage coverage-run lib lint fmt install install-bin \
