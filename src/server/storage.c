@@ -20,7 +20,7 @@
 #include "wal/wal.h"
 
 /* A longer write takes time of its own, beside that of its sync. */
-#define BRIEF_WRITE_BYTES (256 * KiB)
+#define BRIEF_WRITE_BYTES (32 * KiB)
 
 /* What is asked of the disk now; nobody but the worker looks at it, or at the
  * WAL, before it is done. */
