@@ -146,6 +146,41 @@ static int screen_heartbeat(struct raftnode *rn, const struct raft_message *m)
     return ERR_STOPPED;
 }
 
+static uint64_t current_term(const struct raftnode *rn)
+{
+    struct raft_status st;
+    uint64_t term;
+
+    rawnode_status(rn->raw, &st);
+    term = st.hard_state.term;
+    raft_status_release(&st);
+    return term;
+}
+
+/* A leader of now has everything that is committed [Raft 5.4.3]. If what comes
+ * before its entries is another entry than the one applied here, then what this
+ * node acknowledged in its place is gone from its disk, and what was
+ * overwritten is back [reliability F12]. Raft would refuse the message, and get
+ * it again, for ever. */
+static int screen_append(struct raftnode *rn, const struct raft_message *m)
+{
+    struct raft_storage *log = &rn->log.base;
+    uint64_t term;
+
+    if (m->index > rn->applied || log->ops->term(log, m->index, &term) < 0 ||
+        term == m->log_term || m->term < current_term(rn)) {
+        return 0;
+    }
+    raftnode_fail(
+        rn, RAFTNODE_FAILED,
+        "entry %" PRIu64 " is applied, of term %" PRIu64
+        " here and of term %" PRIu64
+        " at its leader: this disk lost data; remove this member with "
+        "DELETE and add a new id with an empty directory",
+        m->index, term, m->log_term);
+    return ERR_STOPPED;
+}
+
 static int screen(struct raftnode *rn, const struct raft_message *m)
 {
     switch (m->type) {
@@ -155,6 +190,8 @@ static int screen(struct raftnode *rn, const struct raft_message *m)
         return screen_snapshot(rn, m);
     case RAFT_MSG_HEARTBEAT:
         return screen_heartbeat(rn, m);
+    case RAFT_MSG_APP:
+        return screen_append(rn, m);
     default:
         return 0;
     }

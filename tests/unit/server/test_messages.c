@@ -241,6 +241,46 @@ static void test_heartbeat_beyond_the_log_stops_the_node(void **state)
     sim_cluster_release(c);
 }
 
+static int step_append(struct raftnode *node, uint64_t term, uint64_t index,
+                       uint64_t log_term)
+{
+    struct raft_message m = {.type = RAFT_MSG_APP,
+                             .to = node->id,
+                             .from = 2,
+                             .term = term,
+                             .index = index,
+                             .log_term = log_term};
+
+    return raftnode_step(node, &m);
+}
+
+/* What was overwritten has come back: the log is long enough, and says
+ * something else than the leader's, where both are committed. */
+static void test_contradiction_to_what_is_applied_stops_the_node(void **state)
+{
+    struct sim_cluster *c =
+        begin(&(struct sim_options){.n = 3, .seed = 7, .snapshot_count = 5});
+    struct raftnode *node = c->nodes[1].node;
+    const char *why;
+
+    (void)state;
+    sim_settle(c);
+    assert_int_equal(step_heartbeat(node, 5, node->applied), 0);
+    raftnode_process(node);
+    assert_int_equal(step_append(node, 5, node->applied, 1), 0);
+    /* Not applied, so nobody has counted on it. */
+    assert_int_equal(step_append(node, 5, node->applied + 1, 3), 0);
+    /* From the past: its log may hold what was overwritten since. */
+    assert_int_equal(step_append(node, 4, node->applied, 3), 0);
+    raftnode_process(node);
+    sim_expect_running(c, 1);
+    assert_int_equal(step_append(node, 5, node->applied, 3), ERR_STOPPED);
+    assert_int_equal(raftnode_condition(node, &why), RAFTNODE_FAILED);
+    assert_non_null(strstr(why, "of term 1 here and of term 3 at its leader"));
+    assert_non_null(strstr(why, "this disk lost data; remove this member"));
+    sim_cluster_release(c);
+}
+
 /* Entries that are on their way to the disk count: the leader may know of them
  * from a write that was faster. */
 static void test_entries_not_yet_written_are_not_lost(void **state)
@@ -604,6 +644,7 @@ int main(void)
         cmocka_unit_test(test_snapshot_with_bad_content_is_refused),
         cmocka_unit_test(test_snapshot_with_impossible_members_is_ignored),
         cmocka_unit_test(test_heartbeat_beyond_the_log_stops_the_node),
+        cmocka_unit_test(test_contradiction_to_what_is_applied_stops_the_node),
         cmocka_unit_test(test_entries_not_yet_written_are_not_lost),
         cmocka_unit_test(test_snapshot_does_not_overtake_a_change),
         cmocka_unit_test(test_forwarded_changes_are_made_one_by_one),
