@@ -254,18 +254,14 @@ struct raft_snapshot *raft_snapshot_new(void)
     return s;
 }
 
-struct raft_snapshot *raft_snapshot_copy(const struct raft_snapshot *s,
-                                         const struct conf_state *cs)
+static struct raft_snapshot *copy_head(const struct raft_snapshot *s,
+                                       const struct conf_state *cs)
 {
     struct raft_snapshot *copy = raft_snapshot_new();
 
     copy->index = s->index;
     copy->term = s->term;
-    conf_state_copy(&copy->conf_state, cs != NULL ? cs : &s->conf_state);
-    if (s->data != NULL) {
-        copy->data = xmemdup(s->data, s->len);
-        copy->len = s->len;
-    }
+    conf_state_copy(&copy->conf_state, cs);
     if (s->n_members > 0) {
         copy->members = xcalloc(s->n_members, sizeof(*s->members));
         copy->n_members = s->n_members;
@@ -275,6 +271,38 @@ struct raft_snapshot *raft_snapshot_copy(const struct raft_snapshot *s,
         copy->members[i].url = xstrdup(s->members[i].url);
     }
     return copy;
+}
+
+struct raft_snapshot *raft_snapshot_head(const struct raft_snapshot *s)
+{
+    return copy_head(s, &s->conf_state);
+}
+
+struct raft_snapshot *raft_snapshot_copy(const struct raft_snapshot *s,
+                                         const struct conf_state *cs)
+{
+    struct raft_snapshot *copy = copy_head(s, cs != NULL ? cs : &s->conf_state);
+
+    ASSERT(s->source == NULL);
+    if (s->data != NULL) {
+        copy->data = xmemdup(s->data, s->len);
+        copy->len = s->len;
+    }
+    return copy;
+}
+
+int raft_snapshot_load(const struct raft_snapshot *s,
+                       struct raft_snapshot **out, struct errmsg *em)
+{
+    size_t size = s->source->size;
+    uint8_t *p = xmalloc(size);
+    int rc = s->source->ops->read(s->source, p, size, em);
+
+    if (rc == 0) {
+        rc = raft_snapshot_decode((struct bytes){p, size}, out);
+    }
+    xfree(p);
+    return rc;
 }
 
 struct raft_snapshot *raft_snapshot_ref(struct raft_snapshot *s)
@@ -299,6 +327,9 @@ void raft_snapshot_unref(struct raft_snapshot *s)
     }
     xfree(s->members);
     xfree(s->data);
+    if (s->source != NULL) {
+        s->source->ops->close(s->source);
+    }
     conf_state_release(&s->conf_state);
     xfree(s);
 }

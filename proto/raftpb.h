@@ -212,16 +212,34 @@ struct snapshot_member {
     char *url; /* owned */
 };
 
+/* An encoded snapshot that is somewhere else than in memory, in a file maybe.
+ * Who implements it embeds this first. */
+struct raft_snapshot_source {
+    const struct raft_snapshot_source_ops *ops;
+    size_t size; /* of the encoding, in bytes */
+};
+
+struct raft_snapshot_source_ops {
+    /* Read the next `len` bytes, which are there: the first call begins at the
+     * front. What cannot be read, or turns out at its end to be other bytes
+     * than were written, is an error. */
+    int (*read)(struct raft_snapshot_source *s, uint8_t *p, size_t len,
+                struct errmsg *em);
+    void (*close)(struct raft_snapshot_source *s);
+};
+
 /* Shared and immutable once built. Empty: index 0. */
 struct raft_snapshot {
     uint32_t refs;
+    uint32_t n_members;
     uint64_t index;
     uint64_t term;
     struct conf_state conf_state;
     uint8_t *data; /* the state machine; NULL: absent. Owned */
     size_t len;
     struct snapshot_member *members; /* field 1001, ascending ids */
-    size_t n_members;
+    /* On its way to a peer: what `data` would be part of, else NULL. Owned. */
+    struct raft_snapshot_source *source;
 };
 
 /* An empty snapshot with a count of 1; the caller fills it before sharing. */
@@ -231,14 +249,32 @@ struct raft_snapshot *raft_snapshot_new(void);
  * data, count 1. */
 struct raft_snapshot *raft_snapshot_copy(const struct raft_snapshot *s,
                                          const struct conf_state *cs);
+
+/* A copy of the metadata alone, count 1. */
+struct raft_snapshot *raft_snapshot_head(const struct raft_snapshot *s);
+
+/* A new snapshot in *out, with all in memory that the source of `s` has, which
+ * is used up: ERR_MALFORMED, or what reading said. */
+MUST_CHECK int raft_snapshot_load(const struct raft_snapshot *s,
+                                  struct raft_snapshot **out,
+                                  struct errmsg *em);
 struct raft_snapshot *raft_snapshot_ref(struct raft_snapshot *s);
 void raft_snapshot_unref(struct raft_snapshot *s); /* NULL: no-op */
 
 /* NULL or index 0. */
 bool raft_snapshot_is_empty(const struct raft_snapshot *s);
 
+/* With a source, the size is that of the source, and encoding is not for this
+ * function. */
 size_t raft_snapshot_size(const struct raft_snapshot *s);
 uint8_t *raft_snapshot_encode(const struct raft_snapshot *s, uint8_t *p);
+
+/* The same in parts, for who has the data somewhere else: what stands before
+ * `len` bytes of data, and what stands behind them. */
+#define RAFT_SNAPSHOT_FRONT_MAX 11
+uint8_t *raft_snapshot_encode_front(size_t len, uint8_t *p);
+size_t raft_snapshot_back_size(const struct raft_snapshot *s);
+uint8_t *raft_snapshot_encode_back(const struct raft_snapshot *s, uint8_t *p);
 
 /* A new snapshot in *out, or ERR_MALFORMED with *out untouched. Refused too:
  * lists over MEMBERS_MAX, members without strictly ascending ids, URLs over
@@ -311,6 +347,13 @@ struct bytes raft_message_context(const struct raft_message *m);
 
 size_t raft_message_size(const struct raft_message *m);
 uint8_t *raft_message_encode(const struct raft_message *m, uint8_t *p);
+
+/* The same in parts, for a MsgSnap whose snapshot comes out of its source: what
+ * stands before it, and what stands behind it. */
+size_t raft_message_front_size(const struct raft_message *m);
+uint8_t *raft_message_encode_front(const struct raft_message *m, uint8_t *p);
+size_t raft_message_back_size(const struct raft_message *m);
+uint8_t *raft_message_encode_back(const struct raft_message *m, uint8_t *p);
 
 /* Fill *out (all zero before), or ERR_MALFORMED with *out all zero. Entries
  * and snapshot are new. A MsgSnap always has a snapshot afterwards, maybe an

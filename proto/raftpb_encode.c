@@ -190,20 +190,39 @@ static uint8_t *metadata_encode(const struct raft_snapshot *s, uint8_t *p)
     return p;
 }
 
+uint8_t *raft_snapshot_encode_front(size_t len, uint8_t *p)
+{
+    return pb_put_head(p, 1, len);
+}
+
+size_t raft_snapshot_back_size(const struct raft_snapshot *s)
+{
+    return pb_bytes_size(metadata_size(s));
+}
+
+uint8_t *raft_snapshot_encode_back(const struct raft_snapshot *s, uint8_t *p)
+{
+    p = pb_put_head(p, 2, metadata_size(s));
+    return metadata_encode(s, p);
+}
+
 size_t raft_snapshot_size(const struct raft_snapshot *s)
 {
-    size_t size = pb_bytes_size(metadata_size(s));
+    size_t size = raft_snapshot_back_size(s);
 
+    if (s->source != NULL) {
+        return s->source->size;
+    }
     return s->data != NULL ? size + pb_bytes_size(s->len) : size;
 }
 
 uint8_t *raft_snapshot_encode(const struct raft_snapshot *s, uint8_t *p)
 {
+    ASSERT(s->source == NULL);
     if (s->data != NULL) {
         p = pb_put_bytes(p, 1, (struct bytes){s->data, s->len});
     }
-    p = pb_put_head(p, 2, metadata_size(s));
-    return metadata_encode(s, p);
+    return raft_snapshot_encode_back(s, p);
 }
 
 /* --- messages --- */
@@ -215,27 +234,38 @@ static bool message_has_snapshot(const struct raft_message *m)
     return m->type == RAFT_MSG_SNAP && m->snapshot != NULL;
 }
 
-size_t raft_message_size(const struct raft_message *m)
+size_t raft_message_front_size(const struct raft_message *m)
 {
     size_t size = pb_u64_size(m->type) + pb_u64_size(m->to) +
                   pb_u64_size(m->from) + pb_u64_size(m->term) +
                   pb_u64_size(m->log_term) + pb_u64_size(m->index) +
-                  pb_u64_size(m->commit) + pb_u64_size(m->reject) +
-                  pb_u64_size(m->reject_hint);
+                  pb_u64_size(m->commit);
 
     for (size_t i = 0; i < m->entries.len; i++) {
         size += pb_bytes_size(raft_entry_size(m->entries.items[i]));
     }
     if (message_has_snapshot(m)) {
-        size += pb_bytes_size(raft_snapshot_size(m->snapshot));
-    }
-    if (m->has_context) {
-        size += pb_bytes_size(m->context_len);
+        size += 1 + pb_varint_size(raft_snapshot_size(m->snapshot));
     }
     return size;
 }
 
-uint8_t *raft_message_encode(const struct raft_message *m, uint8_t *p)
+size_t raft_message_back_size(const struct raft_message *m)
+{
+    size_t size = pb_u64_size(m->reject) + pb_u64_size(m->reject_hint);
+
+    return m->has_context ? size + pb_bytes_size(m->context_len) : size;
+}
+
+size_t raft_message_size(const struct raft_message *m)
+{
+    size_t size = raft_message_front_size(m) + raft_message_back_size(m);
+
+    return message_has_snapshot(m) ? size + raft_snapshot_size(m->snapshot)
+                                   : size;
+}
+
+uint8_t *raft_message_encode_front(const struct raft_message *m, uint8_t *p)
 {
     p = pb_put_u64(p, 1, m->type);
     p = pb_put_u64(p, 2, m->to);
@@ -250,12 +280,25 @@ uint8_t *raft_message_encode(const struct raft_message *m, uint8_t *p)
     p = pb_put_u64(p, 8, m->commit);
     if (message_has_snapshot(m)) {
         p = pb_put_head(p, 9, raft_snapshot_size(m->snapshot));
-        p = raft_snapshot_encode(m->snapshot, p);
     }
+    return p;
+}
+
+uint8_t *raft_message_encode_back(const struct raft_message *m, uint8_t *p)
+{
     p = pb_put_u64(p, 10, m->reject);
     p = pb_put_u64(p, 11, m->reject_hint);
     if (m->has_context) {
         p = pb_put_bytes(p, 12, raft_message_context(m));
     }
     return p;
+}
+
+uint8_t *raft_message_encode(const struct raft_message *m, uint8_t *p)
+{
+    p = raft_message_encode_front(m, p);
+    if (message_has_snapshot(m)) {
+        p = raft_snapshot_encode(m->snapshot, p);
+    }
+    return raft_message_encode_back(m, p);
 }

@@ -44,3 +44,17 @@ int snappb_decode(struct bytes in, struct snappb_snapshot *out)
     *out = s;
     return 0;
 }
+
+int snappb_head_decode(struct bytes front, uint32_t *crc, uint64_t *data_len)
+{
+    struct pb_reader r = pb_reader_of(front);
+    uint64_t value;
+
+    if (r.p == r.end || *r.p++ != PB_TAG(1, PB_VARINT) ||
+        !pb_get_varint(&r, &value) || value > UINT32_MAX || r.p == r.end ||
+        *r.p++ != PB_TAG(2, PB_BYTES) || !pb_get_varint(&r, data_len)) {
+        return ERR_MALFORMED;
+    }
+    *crc = (uint32_t)value;
+    return (int)(r.p - front.data);
+}

@@ -23,4 +23,10 @@ uint8_t *snappb_head_encode(uint8_t *p, uint32_t crc, size_t data_len);
  * untouched, if it does not parse. The crc is not checked. */
 MUST_CHECK int snappb_decode(struct bytes in, struct snappb_snapshot *out);
 
+/* The same for a file of which only the front is there: what stands before the
+ * data, as the functions above write it, and how much data follows. Returns the
+ * size of the head, or ERR_MALFORMED. */
+MUST_CHECK int snappb_head_decode(struct bytes front, uint32_t *crc,
+                                  uint64_t *data_len);
+
 #endif /* PROTO_SNAPPB_H */

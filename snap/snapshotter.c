@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #include "proto/snappb.h"
+#include "snap/snap_file.h"
 #include "src/base/alloc.h"
 #include "src/base/bounds.h"
 #include "src/base/crc32c.h"
@@ -177,95 +178,17 @@ int snapshotter_open(struct snapshotter *s, struct errmsg *em)
 
 /* --- saving --- */
 
-/* What goes into the file: the head, then the encoded snapshot. */
-struct snap_image {
-    uint8_t head[SNAPPB_HEAD_MAX];
-    size_t head_len;
-    uint8_t *data; /* owned */
-    size_t data_len;
-    uint32_t crc;
-};
-
-static void image_encode(struct snap_image *im,
-                         const struct raft_snapshot *snap)
-{
-    im->data_len = raft_snapshot_size(snap);
-    im->data = xmalloc(im->data_len);
-    const uint8_t *end = raft_snapshot_encode(snap, im->data);
-    ASSERT(end == im->data + im->data_len);
-    im->crc = crc32c(0, im->data, im->data_len);
-}
-
-/* A CRC of 0 means "no CRC" to every reader. White space behind the JSON
- * document changes the CRC and nothing else [formats-snapshot 3]. */
-static void image_init(struct snap_image *im, const struct raft_snapshot *snap)
-{
-    struct raft_snapshot *longer = NULL;
-
-    image_encode(im, snap);
-    while (im->crc == 0) {
-        if (longer == NULL) {
-            longer = raft_snapshot_copy(snap, NULL);
-        }
-        longer->data = xrealloc_array(longer->data, longer->len + 1, 1);
-        longer->data[longer->len++] = ' ';
-        xfree(im->data);
-        image_encode(im, longer);
-    }
-    raft_snapshot_unref(longer);
-    im->head_len = snappb_head_size(im->crc, im->data_len);
-    ASSERT(im->head_len <= sizeof(im->head));
-    const uint8_t *end = snappb_head_encode(im->head, im->crc, im->data_len);
-    ASSERT(end == im->head + im->head_len);
-}
-
-static int write_file(struct vfs *fs, const char *path,
-                      const struct snap_image *im, struct errmsg *em)
-{
-    struct iovec iov[] = {
-        {(void *)(uintptr_t)im->head, im->head_len},
-        {im->data, im->data_len},
-    };
-    struct vfs_file *f;
-    int rc = vfs_open(fs, path, VFS_WRITE | VFS_CREATE | VFS_TRUNC, &f);
-
-    if (rc < 0) {
-        return errmsg_set(em, rc, "create %s", path);
-    }
-    rc = vfs_pwritev(f, iov, ARRAY_LEN(iov), 0);
-    if (rc < 0) {
-        errmsg_set(em, rc, "write %s", path);
-        goto out;
-    }
-    rc = vfs_datasync(f);
-    if (rc < 0) {
-        errmsg_set(em, rc, "sync %s", path);
-    }
-out:;
-    int closed = vfs_close(f);
-    /* Some file systems tell of a lost write only now. */
-    if (rc == 0 && closed < 0) {
-        rc = errmsg_set(em, closed, "close %s", path);
-    }
-    return rc;
-}
-
-int snapshotter_save(struct snapshotter *s, const struct raft_snapshot *snap,
-                     struct errmsg *em)
+/* Under the temporary name, then under its own. */
+static int save(struct snapshotter *s, const struct raft_snapshot *snap,
+                const struct snapshot_content *content, struct errmsg *em)
 {
     struct snap_id id = {snap->term, snap->index};
-    struct snap_image im;
+    char *tmp = snap_path(s, id, TMP_SUFFIX);
+    char *path = snap_path(s, id, SNAP_SUFFIX);
     int rc;
 
     ASSERT(!raft_snapshot_is_empty(snap));
-    if (raft_snapshot_size(snap) > SNAPSHOT_FILE_MAX - SNAPPB_HEAD_MAX - 1) {
-        return errmsg_set(em, ERR_TOO_LARGE, "snapshot of %zu bytes",
-                          raft_snapshot_size(snap));
-    }
-    image_init(&im, snap);
-    char *tmp = snap_path(s, id, TMP_SUFFIX);
-    char *path = snap_path(s, id, SNAP_SUFFIX);
-    rc = write_file(s->fs, tmp, &im, em);
+    rc = snap_file_write(s->fs, tmp, snap, content, em);
     if (rc < 0) {
         goto err_unlink;
     }
@@ -288,8 +211,33 @@ err_unlink:
 out:
     xfree(path);
     xfree(tmp);
-    xfree(im.data);
     return rc;
+}
+
+static int write_data(void *ctx, int (*sink)(void *arg, struct bytes piece),
+                      void *arg)
+{
+    const struct raft_snapshot *snap = ctx;
+
+    return sink(arg, (struct bytes){snap->data, snap->len});
+}
+
+int snapshotter_save(struct snapshotter *s, const struct raft_snapshot *snap,
+                     struct errmsg *em)
+{
+    const struct snapshot_content content = {(void *)(uintptr_t)snap,
+                                             write_data};
+
+    return save(s, snap, snap->data == NULL ? NULL : &content, em);
+}
+
+int snapshotter_save_content(struct snapshotter *s,
+                             const struct raft_snapshot *snap,
+                             const struct snapshot_content *content,
+                             struct errmsg *em)
+{
+    ASSERT(snap->data == NULL);
+    return save(s, snap, content, em);
 }
 
 /* --- loading --- */
@@ -371,6 +319,17 @@ int snapshotter_load(struct snapshotter *s, uint64_t term, uint64_t index,
     }
     xfree(path);
     ASSERT(rc < 0 || (*out)->index == index);
+    return rc;
+}
+
+int snapshotter_open_source(struct snapshotter *s, uint64_t term,
+                            uint64_t index, struct raft_snapshot_source **out,
+                            struct errmsg *em)
+{
+    char *path = snap_path(s, (struct snap_id){term, index}, SNAP_SUFFIX);
+    int rc = snap_file_open(s->fs, path, out, em);
+
+    xfree(path);
     return rc;
 }
 

@@ -42,6 +42,33 @@ MUST_CHECK int snapshotter_save(struct snapshotter *s,
                                 const struct raft_snapshot *snap,
                                 struct errmsg *em);
 
+/* What is not in memory as one piece, but can be made. */
+struct snapshot_content {
+    void *ctx;
+    /* Hand all of it to `sink`, piece by piece and the same bytes each time; go
+     * no further, and return what it said, if the sink returns less than 0. */
+    int (*write)(void *ctx, int (*sink)(void *arg, struct bytes piece),
+                 void *arg);
+};
+
+/* The same with `content` in the place of snap->data, which is NULL; it is
+ * asked for twice. The file is written in pieces and synced now and then, so
+ * that other files' syncs do not wait for all of it. ERR_TOO_LARGE if it would
+ * not fit into one message to a peer. Touches nothing of `s` or `snap` but to
+ * read it: may run on another thread. */
+MUST_CHECK int snapshotter_save_content(struct snapshotter *s,
+                                        const struct raft_snapshot *snap,
+                                        const struct snapshot_content *content,
+                                        struct errmsg *em);
+
+/* Open the file of exactly this term and index to be read once, from its front
+ * to its end. It may be purged meanwhile. *out is owned by the caller.
+ *   ERR_NO_SNAPSHOT, ERR_DAMAGED, -errno */
+MUST_CHECK int snapshotter_open_source(struct snapshotter *s, uint64_t term,
+                                       uint64_t index,
+                                       struct raft_snapshot_source **out,
+                                       struct errmsg *em);
+
 /* Load the file of exactly this term and index into *out (count 1).
  *   ERR_NO_SNAPSHOT  there is no such file
  *   ERR_DAMAGED      it fails a check; it is renamed to NAME.broken

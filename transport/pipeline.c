@@ -1,5 +1,8 @@
 /* POST /raft.
  *
+ * A snapshot's message is never in memory as a whole: it is read from its file
+ * as the socket takes it.
+ *
  * A request's life: encoded and queued (put), sent when the lane is free
  * (pump), answered 204 (on_end), next. Anything else is a failure: connecting
  * failed, another answer came (412: wrong cluster or version, logged; 410: we
@@ -25,8 +28,9 @@
 /* One encoded message that waits. */
 struct post {
     struct list link;
-    uint8_t *body; /* owned until the request is made */
+    uint8_t *body; /* owned until the request is made; NULL: `stream` */
     size_t len;
+    struct http_body stream; /* the same, of a snapshot that is in a file */
 };
 
 static void on_response(void *ctx, const struct http_head *head);
@@ -53,6 +57,104 @@ void pipeline_init(struct pipeline *pl, struct peer *p)
     }
 }
 
+/* --- a snapshot out of its file --- */
+
+/* What stands around it, in memory, and how far it was read. */
+struct snap_body {
+    struct raft_snapshot *snap; /* one reference */
+    size_t pos;
+    size_t front_len;
+    size_t back_len;
+    uint8_t around[]; /* front, then back */
+};
+
+static int read_snap_body(void *ctx, uint8_t *p, size_t len, struct errmsg *em)
+{
+    struct snap_body *b = ctx;
+    struct raft_snapshot_source *source = b->snap->source;
+    size_t behind = b->front_len + source->size;
+
+    while (len > 0) {
+        size_t n;
+
+        if (b->pos < b->front_len) {
+            n = len < b->front_len - b->pos ? len : b->front_len - b->pos;
+            memcpy(p, b->around + b->pos, n);
+        } else if (b->pos < behind) {
+            n = len < behind - b->pos ? len : behind - b->pos;
+            int rc = source->ops->read(source, p, n, em);
+            if (rc < 0) {
+                return rc;
+            }
+        } else {
+            n = len;
+            ASSERT(n <= behind + b->back_len - b->pos);
+            memcpy(p, b->around + b->pos - source->size, n);
+        }
+        b->pos += n;
+        p += n;
+        len -= n;
+    }
+    return 0;
+}
+
+static void release_snap_body(void *ctx)
+{
+    struct snap_body *b = ctx;
+
+    raft_snapshot_unref(b->snap);
+    xfree(b);
+}
+
+static struct http_body new_snap_body(const struct raft_message *m)
+{
+    size_t front_len = raft_message_front_size(m);
+    size_t back_len = raft_message_back_size(m);
+    struct snap_body *b = xmalloc(sizeof(*b) + front_len + back_len);
+
+    *b = (struct snap_body){
+        .snap = raft_snapshot_ref(m->snapshot),
+        .front_len = front_len,
+        .back_len = back_len,
+    };
+    uint8_t *end = raft_message_encode_front(m, b->around);
+    end = raft_message_encode_back(m, end);
+    ASSERT(end == b->around + front_len + back_len);
+    return (struct http_body){
+        .len = front_len + m->snapshot->source->size + back_len,
+        .read = read_snap_body,
+        .release = release_snap_body,
+        .ctx = b,
+    };
+}
+
+/* --- lanes --- */
+
+static struct post *new_post(const struct raft_message *m, size_t size)
+{
+    struct post *post = xmalloc(sizeof(*post));
+
+    *post = (struct post){.len = size};
+    if (m->snapshot != NULL && m->snapshot->source != NULL) {
+        post->stream = new_snap_body(m);
+        ASSERT(post->stream.len == size);
+    } else {
+        post->body = xmalloc(size);
+        uint8_t *end = raft_message_encode(m, post->body);
+        ASSERT(end == post->body + size);
+    }
+    return post;
+}
+
+static void free_post(struct post *post)
+{
+    if (post->stream.len > 0) {
+        post->stream.release(post->stream.ctx);
+    }
+    xfree(post->body);
+    xfree(post);
+}
+
 static struct post *take_post(struct lane *l)
 {
     struct list *first = list_pop_front(&l->queue);
@@ -76,8 +178,7 @@ static size_t reset_lane(struct lane *l)
     struct post *post;
 
     while ((post = take_post(l)) != NULL) {
-        xfree(post->body);
-        xfree(post);
+        free_post(post);
     }
     http_client_close(l->client);
     l->client = NULL;
@@ -117,14 +218,16 @@ static void pump(struct lane *l)
     l->moved_ms = t->now_ms;
     l->peer->sent_bytes += post->len;
     peer_answer_reset(&l->answer, 0);
-    http_client_request(l->client, &(struct http_request){
-                                       .method = "POST",
-                                       .target = PATH_RAFT,
-                                       .fields = transport_fields(t)->post,
-                                       .body = {post->body, post->len},
-                                       .body_owned = post->body,
-                                       .has_body = true,
-                                   });
+    http_client_request(
+        l->client, &(struct http_request){
+                       .method = "POST",
+                       .target = PATH_RAFT,
+                       .fields = transport_fields(t)->post,
+                       .body = {post->body, post->body == NULL ? 0 : post->len},
+                       .body_owned = post->body,
+                       .has_body = true,
+                       .stream = post->stream,
+                   });
     xfree(post);
 }
 
@@ -163,10 +266,7 @@ bool pipeline_put(struct pipeline *pl, const struct raft_message *m)
     if (!has_room(l, size)) {
         return false;
     }
-    struct post *post = xmalloc(sizeof(*post));
-    *post = (struct post){.body = xmalloc(size), .len = size};
-    uint8_t *end = raft_message_encode(m, post->body);
-    ASSERT(end == post->body + size);
+    struct post *post = new_post(m, size);
     list_push_back(&l->queue, &post->link);
     l->n_queued++;
     l->queued_bytes += size;

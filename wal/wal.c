@@ -645,32 +645,69 @@ int wal_sync(struct wal *w, struct errmsg *em)
 
 /* --- releasing, closing --- */
 
-static int remove_first(struct wal *w)
+struct wal_released {
+    struct vfs *fs;  /* borrowed */
+    const char *dir; /* borrowed from the WAL */
+    struct segment_list segments;
+    int rc; /* of deleting them */
+    struct errmsg error;
+};
+
+int wal_release_to(struct wal *w, uint64_t index, struct wal_released **out,
+                   struct errmsg *em)
 {
-    char *path = segment_path(w->dir, w->segments.items[0]);
-    int rc = vfs_unlink(w->fs, path);
+    int rc = check_mode(w, em);
+    struct wal_released *r;
 
     if (rc < 0) {
-        errmsg_set(&w->error, rc, "remove %s", path);
-    } else {
-        /* One sync each: a crash must not remove a later one alone, which
-         * would leave a gap. */
-        rc = sync_directory(w, w->dir);
+        return rc;
+    }
+    r = xcalloc(1, sizeof(*r));
+    r->fs = w->fs;
+    r->dir = w->dir;
+    while (w->segments.len > 1 && w->segments.items[1].index <= index) {
+        segment_list_push(&r->segments, w->segments.items[0]);
         segment_list_drop_first(&w->segments);
+    }
+    *out = r;
+    return 0;
+}
+
+/* One sync each: a crash must not remove a later one alone, which would leave a
+ * gap. */
+static int delete_segment(struct wal_released *r, struct segment_name name)
+{
+    char *path = segment_path(r->dir, name);
+    int rc = vfs_unlink(r->fs, path);
+
+    if (rc < 0) {
+        errmsg_set(&r->error, rc, "remove %s", path);
+    } else {
+        rc = vfs_sync_dir(r->fs, r->dir);
+        if (rc < 0) {
+            errmsg_set(&r->error, rc, "sync directory %s", r->dir);
+        }
     }
     xfree(path);
     return rc;
 }
 
-int wal_release_to(struct wal *w, uint64_t index, struct errmsg *em)
+int wal_released_delete(struct wal_released *r, struct errmsg *em)
 {
-    int rc = check_mode(w, em);
-
-    while (rc == 0 && w->segments.len > 1 &&
-           w->segments.items[1].index <= index) {
-        rc = finish(w, remove_first(w), em);
+    for (size_t i = 0; r->rc == 0 && i < r->segments.len; i++) {
+        r->rc = delete_segment(r, r->segments.items[i]);
     }
-    return rc;
+    return r->rc < 0 ? errmsg_text(em, r->rc, "%s", r->error.text) : 0;
+}
+
+void wal_release_end(struct wal *w, struct wal_released *r)
+{
+    if (r->rc < 0 && w->mode == WAL_APPENDING) {
+        w->error = r->error;
+        (void)finish(w, r->rc, NULL);
+    }
+    segment_list_release(&r->segments);
+    xfree(r);
 }
 
 int wal_close(struct wal *w, struct errmsg *em)

@@ -26,7 +26,8 @@
 #include "src/os/vfs.h"
 
 struct logger;
-struct wal; /* opaque */
+struct wal;          /* opaque */
+struct wal_released; /* opaque */
 
 struct wal_options {
     struct vfs *fs;          /* borrowed, must outlive the WAL */
@@ -133,10 +134,19 @@ MUST_CHECK int wal_save_snapshot(struct wal *w, const struct walpb_snapshot *s,
  * ends; the next begins with its marker. A no-op if nothing was appended. */
 MUST_CHECK int wal_sync(struct wal *w, struct errmsg *em);
 
-/* Delete the segments that a start from a snapshot at `index` does not need:
- * those whose successor's name index is <= index, oldest first. The snapshot,
- * its marker and their directories must be durable. */
-MUST_CHECK int wal_release_to(struct wal *w, uint64_t index, struct errmsg *em);
+/* Give up the segments that a start from a snapshot at `index` does not need:
+ * those whose successor's name index is <= index. The snapshot, its marker and
+ * their directories must be durable. *out is theirs: wal_released_delete, then
+ * wal_release_end. */
+MUST_CHECK int wal_release_to(struct wal *w, uint64_t index,
+                              struct wal_released **out, struct errmsg *em);
+
+/* Delete them, oldest first, each one durably before the next. May run on
+ * another thread, while the WAL is used. A failure is final, as any other. */
+MUST_CHECK int wal_released_delete(struct wal_released *r, struct errmsg *em);
+
+/* Free `r`; the WAL is broken if it could not be deleted. */
+void wal_release_end(struct wal *w, struct wal_released *r);
 
 /* Sync the last group, put a synced marker behind it, unless the WAL is broken
  * or in read mode, close the files, free `w` (NULL: no-op). Returns the result

@@ -162,3 +162,37 @@ uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len)
 {
     return ~update_software(~crc, data, len);
 }
+
+/* --- joining --- */
+
+/* Polynomials over GF(2) modulo the CRC's, reflected: bit 31 is x^0. */
+#define POLY_ONE UINT32_C(0x80000000)
+#define POLY_X8  UINT32_C(0x00800000)
+
+static uint32_t poly_multiply(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+
+    for (uint32_t bit = POLY_ONE; bit != 0; bit >>= 1) {
+        if ((a & bit) != 0) {
+            product ^= b;
+        }
+        b = b >> 1 ^ (b & 1 ? POLYNOMIAL : 0);
+    }
+    return product;
+}
+
+/* A byte behind the first run multiplies its CRC by x^8. */
+uint32_t crc32c_combine(uint32_t first, uint32_t second, uint64_t second_len)
+{
+    uint32_t shift = POLY_ONE;
+    uint32_t square = POLY_X8;
+
+    for (uint64_t n = second_len; n > 0; n >>= 1) {
+        if ((n & 1) != 0) {
+            shift = poly_multiply(shift, square);
+        }
+        square = poly_multiply(square, square);
+    }
+    return poly_multiply(shift, first) ^ second;
+}

@@ -17,4 +17,8 @@ uint32_t crc32c(uint32_t crc, const void *data, size_t len);
  * compare the two. */
 uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len);
 
+/* The CRC of two runs of bytes, one behind the other, from that of each (both
+ * begun with 0) and the length of the second. */
+uint32_t crc32c_combine(uint32_t first, uint32_t second, uint64_t second_len);
+
 #endif /* SRC_BASE_CRC32C_H */

@@ -77,6 +77,13 @@ bool kvstore_is_melting(const struct kvstore *s);
 /* Merge up to `n` pairs. */
 void kvstore_melt(struct kvstore *s, size_t n);
 
+/* How long the content is, once it was written. */
+size_t kv_view_bytes(const struct kv_view *view);
+
+/* From another thread than the one that reads the view: kv_view_write ends
+ * soon, with ERR_STOPPED. */
+void kv_view_stop(struct kv_view *view);
+
 /* A piece of a snapshot's content, borrowed; negative: go no further. */
 typedef int kv_view_sink(void *arg, struct bytes piece);
 

@@ -186,6 +186,8 @@ struct kv_view {
     const struct map *overlay; /* NULL: none */
     struct place *sorted;      /* NULL: not yet sorted. Owned */
     size_t len;
+    size_t bytes; /* of the content, as last written */
+    bool stopped; /* set by another thread: atomic */
 };
 
 static struct kv_view *new_view(const struct map *base,
@@ -193,7 +195,9 @@ static struct kv_view *new_view(const struct map *base,
 {
     struct kv_view *v = xcalloc(1, sizeof(*v));
 
-    *v = (struct kv_view){.base = base, .overlay = overlay, .len = len};
+    v->base = base;
+    v->overlay = overlay;
+    v->len = len;
     return v;
 }
 
@@ -285,6 +289,27 @@ static void sort(struct kv_view *v)
     qsort(v->sorted, n, sizeof(*v->sorted), compare_places);
 }
 
+size_t kv_view_bytes(const struct kv_view *view)
+{
+    return view->bytes;
+}
+
+void kv_view_stop(struct kv_view *view)
+{
+    __atomic_store_n(&view->stopped, true, __ATOMIC_RELAXED);
+}
+
+/* Hand on what was collected. */
+static int give_piece(struct kv_view *v, struct buf *piece, kv_view_sink *sink,
+                      void *arg)
+{
+    int rc = sink(arg, buf_bytes(piece));
+
+    v->bytes += piece->len;
+    buf_reset(piece);
+    return __atomic_load_n(&v->stopped, __ATOMIC_RELAXED) ? ERR_STOPPED : rc;
+}
+
 int kv_view_write(void *view, kv_view_sink *sink, void *arg)
 {
     struct kv_view *v = view;
@@ -294,6 +319,7 @@ int kv_view_write(void *view, kv_view_sink *sink, void *arg)
     if (v->sorted == NULL) {
         sort(v);
     }
+    v->bytes = 0;
     buf_init(&piece, BUF_UNLIMITED);
     (void)buf_append_byte(&piece, '{');
     for (size_t i = 0; i < v->len && rc == 0; i++) {
@@ -304,13 +330,12 @@ int kv_view_write(void *view, kv_view_sink *sink, void *arg)
         (void)buf_append_byte(&piece, ':');
         (void)image_put_string(&piece, pair_value(v->sorted[i].pair));
         if (piece.len >= PIECE_BYTES) {
-            rc = sink(arg, buf_bytes(&piece));
-            buf_reset(&piece);
+            rc = give_piece(v, &piece, sink, arg);
         }
     }
-    (void)buf_append_byte(&piece, '}');
     if (rc == 0) {
-        rc = sink(arg, buf_bytes(&piece));
+        (void)buf_append_byte(&piece, '}');
+        rc = give_piece(v, &piece, sink, arg);
     }
     buf_release(&piece);
     return rc;

@@ -9,6 +9,10 @@
  * flush, the answer is handed on piece by piece, on_end(0), and the connection
  * is kept if both sides want that.
  *
+ * A body that is made as it is sent is asked for its next piece when the socket
+ * has taken the last one, in a turn of the loop of its own, so that nobody else
+ * waits for long.
+ *
  * What can go wrong: resolving, connecting, writing or reading fails, the other
  * end closes in the middle, sends what is not HTTP, or is silent for too long:
  * the connection is closed, and on_end with the reason comes from its close
@@ -26,6 +30,9 @@
 
 /* Bodies up to this size are copied behind the header block. */
 #define COPY_BODY_MAX (16 * KiB)
+
+/* Of a body that is made as it is sent, one turn of the loop sends so much. */
+#define PIECE_BYTES (512 * KiB)
 
 struct client_conn {
     struct http_conn c;
@@ -61,7 +68,8 @@ struct http_client {
     struct buf head;
     uint8_t *body; /* owned, or NULL */
     size_t body_len;
-    bool head_only; /* it is a HEAD: the answer has no body */
+    struct http_body stream; /* what of the body is not made yet; len 0: none */
+    bool head_only;          /* it is a HEAD: the answer has no body */
     uint64_t read_timeout_ms;
 
     int fail_rc; /* why it is dying, told by on_end */
@@ -89,6 +97,14 @@ struct http_client *http_client_new(struct http_net *net,
     return cl;
 }
 
+static void release_stream(struct http_client *cl)
+{
+    if (cl->stream.release != NULL) {
+        cl->stream.release(cl->stream.ctx);
+    }
+    cl->stream = (struct http_body){0};
+}
+
 static void free_found(struct http_client *cl)
 {
     if (cl->found != NULL) {
@@ -105,6 +121,7 @@ static void client_free(struct http_client *cl)
     ASSERT(cl->conn == NULL);
     ASSERT(!cl->resolving);
     free_found(cl);
+    release_stream(cl);
     buf_release(&cl->head);
     xfree(cl->body);
     xfree(cl);
@@ -168,6 +185,7 @@ static void on_gone(struct http_conn *c)
     }
     cl->conn = NULL;
     cl->state = CLIENT_DEAD;
+    release_stream(cl);
     if (cl->fail_rc == 0) {
         cl->fail_rc = ERR_EOF; /* libuv closed it under us: reading failed */
     }
@@ -193,11 +211,35 @@ static void set_read_deadline(struct client_conn *cc)
 {
     const struct http_client *cl = cc->client;
 
-    cc->write_mark = http_conn_queued(&cc->c);
+    cc->write_mark = http_client_queued(cl);
     http_conn_set_deadline(&cc->c,
                            cl->state != CLIENT_BUSY || cl->read_timeout_ms == 0
                                ? HTTP_NEVER
                                : uv_now(cl->net->loop) + cl->read_timeout_ms);
+}
+
+/* Make the next piece of the body and hand it to the connection, which has
+ * written all before it. */
+static void send_piece(struct http_client *cl)
+{
+    struct client_conn *cc = cl->conn;
+    size_t len = cl->stream.len < PIECE_BYTES ? cl->stream.len : PIECE_BYTES;
+    struct errmsg em = {{0}};
+
+    ASSERT(cc->c.tail == NULL && !cc->c.writing);
+    cc->c.tail = xmalloc(len);
+    cc->c.tail_len = len;
+    int rc = cl->stream.read(cl->stream.ctx, cc->c.tail, len, &em);
+    if (rc < 0) {
+        fail(cl, rc, "reading what is to be sent", em.text);
+        return;
+    }
+    cl->stream.len -= len;
+    cc->c.notify_sent = cl->stream.len > 0;
+    if (cl->stream.len == 0) {
+        release_stream(cl);
+    }
+    http_conn_dirty(&cc->c);
 }
 
 static void send_request(struct http_client *cl)
@@ -216,6 +258,9 @@ static void send_request(struct http_client *cl)
     cl->body_len = 0;
     http_conn_dirty(&cc->c);
     set_read_deadline(cc);
+    if (cl->stream.len > 0) {
+        send_piece(cl);
+    }
 }
 
 static void append_head(struct http_client *cl, const struct http_request *r)
@@ -228,7 +273,8 @@ static void append_head(struct http_client *cl, const struct http_request *r)
                      r->method, r->target, v6 ? "[" : "", a->host,
                      v6 ? "]" : "", (unsigned)a->port);
     if (r->has_body || r->body.len > 0) {
-        (void)buf_printf(&cl->head, "Content-Length: %zu\r\n", r->body.len);
+        (void)buf_printf(&cl->head, "Content-Length: %zu\r\n",
+                         r->stream.len > 0 ? r->stream.len : r->body.len);
     }
     if (r->fields != NULL) {
         (void)buf_append_str(&cl->head, r->fields);
@@ -246,7 +292,11 @@ void http_client_request(struct http_client *cl, const struct http_request *r)
     append_head(cl, r);
     cl->head_only = strcmp(r->method, "HEAD") == 0;
     cl->read_timeout_ms = r->read_timeout_ms;
-    if (r->body_owned != NULL) {
+    ASSERT(cl->stream.len == 0);
+    cl->stream = r->stream;
+    if (r->stream.len > 0) {
+        ASSERT(r->has_body && r->body.len == 0);
+    } else if (r->body_owned != NULL) {
         cl->body = r->body_owned;
         cl->body_len = r->body.len;
     } else if (r->body.len <= COPY_BODY_MAX) {
@@ -264,7 +314,7 @@ void http_client_request(struct http_client *cl, const struct http_request *r)
 
 size_t http_client_queued(const struct http_client *cl)
 {
-    return cl->head.len + cl->body_len +
+    return cl->head.len + cl->body_len + cl->stream.len +
            (cl->conn != NULL ? http_conn_queued(&cl->conn->c) : 0);
 }
 
@@ -385,11 +435,12 @@ static void answered(struct client_conn *cc)
 
     /* An answer that came before the request was written leaves bytes in the
      * way of the next one. */
-    if (cc->parser.keep_alive && http_conn_queued(&cc->c) == 0) {
+    if (cc->parser.keep_alive && http_client_queued(cl) == 0) {
         cl->state = CLIENT_READY;
         set_read_deadline(cc);
     } else {
         cl->state = CLIENT_IDLE;
+        release_stream(cl);
         cut_loose(cl);
     }
     cl->o.ops->on_end(cl->o.ctx, 0, "");
@@ -491,7 +542,7 @@ static void on_deadline(struct http_conn *c)
         return;
     }
     /* A large request that is being taken is a sign of life. */
-    if (cl->state == CLIENT_BUSY && http_conn_queued(c) < cc->write_mark) {
+    if (cl->state == CLIENT_BUSY && http_client_queued(cl) < cc->write_mark) {
         set_read_deadline(cc);
         return;
     }
@@ -500,9 +551,14 @@ static void on_deadline(struct http_conn *c)
          err_str(ERR_TIMED_OUT));
 }
 
+/* All that was made of the body is written. */
 static void on_todo(struct http_conn *c)
 {
-    (void)c; /* a client neither pauses nor waits for room */
+    struct http_client *cl = client_of(c)->client;
+
+    if (cl != NULL && cl->stream.len > 0 && c->tail == NULL && !c->writing) {
+        send_piece(cl);
+    }
 }
 
 static const struct http_conn_ops client_ops = {

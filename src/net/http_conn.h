@@ -219,13 +219,24 @@ struct http_client_options {
 struct http_client *http_client_new(struct http_net *net,
                                     const struct http_client_options *o);
 
+/* A body that is made piece by piece, as the socket takes it. */
+struct http_body {
+    size_t len; /* 0: none */
+    /* The next `len` bytes. Negative: there are no more, the request ends with
+     * on_end(that, what `em` says). */
+    int (*read)(void *ctx, uint8_t *p, size_t len, struct errmsg *em);
+    void (*release)(void *ctx); /* once, when it is not needed any more */
+    void *ctx;
+};
+
 struct http_request {
     const char *method;
     const char *target;
-    const char *fields;  /* further lines, each ending in "\r\n", or NULL */
-    struct bytes body;   /* taken over if `body_owned`, else copied */
-    uint8_t *body_owned; /* xfree'd when written; NULL: copy `body` */
-    bool has_body;       /* send Content-Length also for an empty body */
+    const char *fields;      /* further lines, each ending in "\r\n", or NULL */
+    struct bytes body;       /* taken over if `body_owned`, else copied */
+    uint8_t *body_owned;     /* xfree'd when written; NULL: copy `body` */
+    bool has_body;           /* send Content-Length also for an empty body */
+    struct http_body stream; /* in the place of `body`; taken over */
     uint64_t read_timeout_ms; /* without a byte from the peer; 0: none */
 };
 

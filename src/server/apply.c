@@ -7,10 +7,7 @@
  * unknown id) is applied as a no-op with a WARN line (extensions.md). */
 
 #include "src/base/alloc.h"
-#include "src/base/bounds.h"
-#include "src/base/buf.h"
 #include "src/kv/command.h"
-#include "src/kv/image.h"
 #include "src/raft/confchange.h"
 #include "src/server/raftnode_internal.h"
 
@@ -90,6 +87,7 @@ int apply_snapshot(struct raftnode *rn, const struct raft_snapshot *snap,
                    struct errmsg *em)
 {
     struct bytes image = {snap->data, snap->len};
+    struct raft_snapshot *head;
     uint64_t *old = NULL;
     size_t n_old = kvstore_n_members(rn->store);
     int rc;
@@ -117,6 +115,11 @@ int apply_snapshot(struct raftnode *rn, const struct raft_snapshot *snap,
     rn->snapshot_index = snap->index;
     rn->snapshot_bytes = snap->len;
     rn->applied_bytes = 0;
+    /* The content is in the store, and in the file if it is to be sent. */
+    head = raft_snapshot_head(snap);
+    rc = memory_storage_apply_snapshot(&rn->log, head);
+    ASSERT(rc == 0);
+    raft_snapshot_unref(head);
     return 0;
 }
 
@@ -165,7 +168,7 @@ static bool raft_can_apply(const struct conf_state *cs,
 
 /* Whether the change can mean anything here. One that cannot is applied as a
  * no-op: every node of ours decides the same, as it has the same configuration
- * at the same index (see apply_snapshot_to_send). */
+ * at the same index (see snapshots.c). */
 static bool change_is_sane(const struct raftnode *rn,
                            const struct conf_change *cc, char **url)
 {
@@ -461,58 +464,4 @@ void apply_note_recovered(struct raftnode *rn,
             raftnode_note_request_id(rn, cc.id);
         }
     }
-}
-
-/* --- snapshots of our own --- */
-
-static void copy_members(const struct raftnode *rn, struct raft_snapshot *snap)
-{
-    size_t n = kvstore_n_members(rn->store);
-
-    snap->members = xcalloc(n + 1, sizeof(*snap->members));
-    for (size_t i = 0; i < n; i++) {
-        struct kv_member m = kvstore_member(rn->store, i);
-
-        if (m.url != NULL) {
-            snap->members[snap->n_members++] =
-                (struct snapshot_member){m.id, xstrdup(m.url)};
-        }
-    }
-}
-
-struct raft_snapshot *apply_make_snapshot(struct raftnode *rn)
-{
-    struct raft_snapshot *snap;
-    struct buf image;
-    int rc;
-
-    buf_init(&image, PEER_MESSAGE_MAX - 1 * MiB);
-    rc = kvstore_snapshot(rn->store, &image);
-    if (rc < 0) {
-        buf_release(&image);
-        return NULL;
-    }
-    snap = raft_snapshot_new();
-    snap->index = rn->applied;
-    rc = rn->log.base.ops->term(&rn->log.base, rn->applied, &snap->term);
-    ASSERT(rc == 0);
-    conf_state_copy(&snap->conf_state, &rn->conf_state);
-    snap->data = buf_detach(&image, &snap->len);
-    copy_members(rn, snap);
-    return snap;
-}
-
-/* To write the members of now into the old snapshot, as raftexample does, is
- * not enough: its receiver would apply the entries in between over a
- * configuration later than theirs, where a change may make sense that made none
- * here (change_is_sane), and go apart from us. */
-struct raft_snapshot *apply_snapshot_to_send(struct raftnode *rn,
-                                             struct raft_snapshot *snap)
-{
-    struct raft_snapshot *now = NULL;
-
-    if (!conf_state_equivalent(&snap->conf_state, &rn->conf_state)) {
-        now = apply_make_snapshot(rn);
-    }
-    return now == NULL ? raft_snapshot_ref(snap) : now;
 }

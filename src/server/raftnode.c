@@ -21,10 +21,6 @@
 #include "src/base/bounds.h"
 #include "src/server/raftnode_internal.h"
 
-/* A snapshot may take so many times as long as any other write before the disk
- * counts as stuck. */
-#define SNAPSHOT_PATIENCE 10
-
 /* --- condition --- */
 
 void raftnode_fail(struct raftnode *rn, enum raftnode_condition condition,
@@ -91,6 +87,7 @@ static struct raftnode *alloc_node(const struct raftnode_config *cfg)
     list_init(&rn->appends);
     list_init(&rn->writing);
     list_init(&rn->applies);
+    list_init(&rn->held_snapshots);
     return rn;
 }
 
@@ -101,8 +98,6 @@ static int load_log(struct raftnode *rn, struct raftnode_recovered *found,
     int rc;
 
     if (found->snapshot != NULL) {
-        rc = memory_storage_apply_snapshot(&rn->log, found->snapshot);
-        ASSERT(rc == 0);
         rc = apply_snapshot(rn, found->snapshot, em);
         if (rc < 0) {
             return errmsg_prefix(em, rc, "snapshot at index %" PRIu64,
@@ -203,7 +198,7 @@ void raftnode_free(struct raftnode *rn)
     rawnode_free(rn->raw);
     memory_storage_release(&rn->log);
     ready_release(rn);
-    raft_snapshot_unref(rn->own_snapshot);
+    snapshots_release(rn);
     conf_state_release(&rn->conf_state);
     xfree(rn->removal_known_by.ids);
     kvstore_free(rn->store);
@@ -218,18 +213,8 @@ void raftnode_free(struct raftnode *rn)
 
 bool raftnode_is_stuck(const struct raftnode *rn)
 {
-    uint64_t patience = rn->election_ticks;
-
-    switch (rn->phase) {
-    case PHASE_WRITING:
-        break;
-    case PHASE_SNAPSHOTTING:
-        patience *= SNAPSHOT_PATIENCE;
-        break;
-    default:
-        return false;
-    }
-    return rn->now - rn->busy_since > patience;
+    return rn->phase == PHASE_WRITING &&
+           rn->now - rn->busy_since > rn->election_ticks;
 }
 
 void raftnode_tick(struct raftnode *rn)
@@ -278,120 +263,18 @@ static void note_leadership(struct raftnode *rn)
     rn->term = hard.term;
 }
 
-/* --- snapshots of our own --- */
+/* --- working --- */
 
-static void on_snapshot_saved(void *arg, int rc, bool fatal,
-                              const struct errmsg *em)
-{
-    struct raftnode *rn = arg;
-
-    ASSERT(rn->phase == PHASE_SNAPSHOTTING);
-    if (rc < 0 && fatal) {
-        raftnode_fail(rn, RAFTNODE_FAILED, "%s", em->text);
-        return;
-    }
-    if (rc < 0) {
-        log_error(rn->lg, "snapshot at index %" PRIu64 " not saved: %s",
-                  rn->own_snapshot->index, em->text);
-    }
-    rn->own_snapshot_failed = rc < 0;
-    rn->phase = PHASE_SNAPSHOT_DONE;
-}
-
-static bool snapshot_is_due(const struct raftnode *rn)
-{
-    return (rn->applied - rn->snapshot_index > rn->snapshot_count ||
-            rn->applied_bytes > LOG_BYTES_MAX + rn->snapshot_bytes) &&
-           rn->applied >= rn->next_snapshot_at;
-}
-
-/* A snapshot counts at the next start if it does not go beyond the commit index
- * on disk. That one lags behind what is applied, but is on its way. */
-static bool applied_is_on_disk(const struct raftnode *rn)
-{
-    return rn->applied <= rn->log.hard_state.commit;
-}
-
-static void begin_snapshot(struct raftnode *rn)
-{
-    rn->applied_bytes =
-        0; /* whatever becomes of it: not the next one at once */
-    rn->own_snapshot = apply_make_snapshot(rn);
-    if (rn->own_snapshot == NULL) {
-        log_error(rn->lg,
-                  "no snapshot at index %" PRIu64
-                  ": the state is larger than one message may be",
-                  rn->applied);
-        rn->next_snapshot_at = rn->applied + rn->snapshot_count;
-        return;
-    }
-    rn->phase = PHASE_SNAPSHOTTING;
-    rn->busy_since = rn->now;
-    rn->disk.save_snapshot(rn->disk.ctx, rn->own_snapshot, on_snapshot_saved,
-                           rn);
-}
-
-/* Drop the log behind the snapshot, but for what slow followers may need. */
-static void compact_log(struct raftnode *rn)
-{
-    uint64_t index = rn->snapshot_index;
-    struct errmsg em = {{0}};
-    int rc;
-
-    index = index > rn->catchup_entries ? index - rn->catchup_entries : 0;
-    index = memory_storage_compact_point(&rn->log, index, rn->snapshot_index,
-                                         LOG_BYTES_MAX);
-    if (index >= memory_storage_first_index(&rn->log)) {
-        rc = memory_storage_compact(&rn->log, index);
-        ASSERT(rc == 0);
-    }
-    rc = rn->disk.compact(rn->disk.ctx, &em);
-    if (rc < 0) {
-        raftnode_fail(rn, RAFTNODE_FAILED, "%s", em.text);
-    }
-}
-
-static void finish_snapshot(struct raftnode *rn)
-{
-    struct raft_snapshot *snap = rn->own_snapshot;
-    int rc;
-
-    ASSERT(rn->phase == PHASE_SNAPSHOT_DONE);
-    rn->own_snapshot = NULL;
-    rn->phase = PHASE_IDLE;
-    if (rn->own_snapshot_failed) {
-        rn->next_snapshot_at = rn->applied + rn->snapshot_count;
-    } else {
-        rc = memory_storage_create_snapshot(&rn->log, snap);
-        ASSERT(rc == 0);
-        rn->snapshot_index = snap->index;
-        rn->snapshot_bytes = snap->len;
-        log_info(rn->lg, "snapshot saved at index %" PRIu64 ", %zu bytes",
-                 snap->index, snap->len);
-        compact_log(rn);
-    }
-    raft_snapshot_unref(snap);
-}
-
-/* The disk's part: what has ended there, then what comes next. A snapshot that
- * is due goes first, or a node that is always busy would never make one. */
+/* The log's part: what has ended there, then what comes next. */
 static bool make_disk_progress(struct raftnode *rn)
 {
     switch (rn->phase) {
     case PHASE_IDLE:
-        if (snapshot_is_due(rn) && applied_is_on_disk(rn)) {
-            begin_snapshot(rn);
-            return true;
-        }
         return ready_begin_write(rn);
     case PHASE_WRITING:
-    case PHASE_SNAPSHOTTING:
         return false;
     case PHASE_WRITTEN:
         ready_finish_write(rn);
-        return true;
-    case PHASE_SNAPSHOT_DONE:
-        finish_snapshot(rn);
         return true;
     }
     UNREACHABLE();
@@ -410,19 +293,14 @@ static bool make_progress(struct raftnode *rn)
         ready_take(rn);
         return true;
     }
-    if (make_disk_progress(rn)) {
-        return true;
-    }
-    if (rn->phase != PHASE_SNAPSHOTTING && snapshot_is_due(rn)) {
-        return false; /* or what is applied would run ahead for ever */
-    }
-    return ready_apply(rn);
+    return make_disk_progress(rn) || snapshots_progress(rn) || ready_apply(rn);
 }
 
 void raftnode_process(struct raftnode *rn)
 {
     ASSERT(!rn->busy);
     rn->busy = true;
+    snapshots_melt(rn);
     while (rn->condition == RAFTNODE_RUNNING && make_progress(rn)) {
     }
     rn->busy = false;

@@ -13,12 +13,16 @@
  * It knows no libuv, no sockets and no clock, so that whole clusters run in one
  * process, in virtual time.
  *
+ * A snapshot of our own stops nothing: the map is frozen, another thread writes
+ * the file, and its marker joins a later write (snapshots.c).
+ *
  * Counterpart: etcd contrib/raftexample raft.go (raftNode, serveChannels). */
 
 #ifndef SRC_SERVER_RAFTNODE_H
 #define SRC_SERVER_RAFTNODE_H
 
 #include "proto/raftpb.h"
+#include "snap/snapshotter.h"
 #include "src/base/err.h"
 #include "src/raft/raft.h"
 #include "src/server/request.h"
@@ -29,34 +33,47 @@ struct raftnode; /* opaque */
 
 /* --- seams --- */
 
-/* What one Ready, or one snapshot of our own, asks of the disk. Borrowed until
- * the completion. */
+/* What Readys ask of the log. Borrowed until the completion. */
 struct raftnode_write {
-    struct raft_snapshot *snapshot; /* file, then marker; NULL: none */
+    struct raft_snapshot *snapshot; /* the leader's: file, then marker */
     struct hard_state hard_state;   /* empty: none */
     struct raft_entry *const *entries;
     size_t n_entries;
+    /* A snapshot of our own whose file is durable: its marker, behind the rest;
+     * synced. NULL: none; never beside `snapshot`. */
+    const struct raft_snapshot *marker;
     bool must_sync;
 };
 
 /* `rc` 0: all of it is durable (what must_sync asked for). Negative: the disk
  * cannot be trusted any more, except after save_snapshot with `fatal` false:
- * that snapshot does not exist, everything else is as before. */
+ * that file does not exist, everything else is as before. */
 typedef void raftnode_written_cb(void *arg, int rc, bool fatal,
                                  const struct errmsg *em);
 
-/* Files. One submission at a time; the completion may come from inside the
- * call or later. */
+/* Files, in two lanes side by side: the log, and the files of our own
+ * snapshots. One request at a time in each; the completion may come from inside
+ * the call or later. */
 struct raftnode_storage {
     void *ctx;
     void (*submit)(void *ctx, const struct raftnode_write *w,
                    raftnode_written_cb *done, void *arg);
-    /* A snapshot that this node made of itself: file, then marker. */
-    void (*save_snapshot)(void *ctx, struct raft_snapshot *snap,
+
+    /* In the other lane. The file of a snapshot that this node made of itself:
+     * `snap` without data, and what that would be, read on the worker's thread.
+     * Both are borrowed until the completion. It counts once its marker is
+     * written. */
+    void (*save_snapshot)(void *ctx, const struct raft_snapshot *snap,
+                          const struct snapshot_content *content,
                           raftnode_written_cb *done, void *arg);
-    /* Snapshot files and segments that nobody needs may go: all that lies
-     * before the oldest snapshot that is kept. */
-    int (*compact)(void *ctx, struct errmsg *em);
+    /* Also there. Snapshot files and segments that nobody needs may go: all
+     * that lies before the oldest snapshot that is kept. Not while the log is
+     * being written. */
+    void (*compact)(void *ctx, raftnode_written_cb *done, void *arg);
+
+    /* The file of a snapshot that counts, to be sent. */
+    int (*open_snapshot)(void *ctx, uint64_t term, uint64_t index,
+                         struct raft_snapshot_source **out, struct errmsg *em);
 };
 
 /* Peers, out. Never blocks, never fails: what is lost is reported back through
@@ -183,7 +200,8 @@ void raftnode_drain(struct raftnode *rn);
 size_t raftnode_pending(const struct raftnode *rn);
 
 /* End all of them: proposed ones with ERR_OUTCOME_UNKNOWN, the others with
- * ERR_STOPPED. */
+ * ERR_STOPPED. A snapshot that is being written is given up soon: storage still
+ * has to say so. Nothing is processed any more. */
 void raftnode_stop(struct raftnode *rn);
 
 /* --- looking --- */

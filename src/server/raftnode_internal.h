@@ -1,6 +1,7 @@
 /* struct raftnode, private to raftnode.c (the loop), ready.c (what a Ready
- * asks for), requests.c (clients), messages.c (peers) and apply.c (what entries
- * and snapshots do to the node). */
+ * asks for), requests.c (clients), messages.c (peers), apply.c (what entries
+ * and snapshots do to the node) and snapshots.c (those that it makes and
+ * sends). */
 
 #ifndef SRC_SERVER_RAFTNODE_INTERNAL_H
 #define SRC_SERVER_RAFTNODE_INTERNAL_H
@@ -16,14 +17,12 @@
 /* The low 48 bits of a request id (extensions to the log payload). */
 #define REQUEST_COUNTER_MAX ((UINT64_C(1) << 48) - 1)
 
-/* What the disk does. Readys are taken meanwhile, their appends queued.
+/* What the log's lane of the disk does. Readys are taken meanwhile, their
+ * appends queued.
  *
- *   IDLE          -> WRITING        appends were submitted, as one write
- *   WRITING       -> WRITTEN        its completion, from storage
- *   WRITTEN       -> IDLE           stored, what waited for it is on its way
- *   IDLE          -> SNAPSHOTTING   a snapshot is due and was submitted
- *   SNAPSHOTTING  -> SNAPSHOT_DONE  its completion
- *   SNAPSHOT_DONE -> IDLE           log compacted, or the failure noted
+ *   IDLE    -> WRITING  appends were submitted, as one write
+ *   WRITING -> WRITTEN  its completion, from storage
+ *   WRITTEN -> IDLE     stored, what waited for it is on its way
  *
  * A failed completion ends in condition FAILED: no Ready is taken and nothing
  * delivered after it, so nothing leaves the node any more. */
@@ -31,8 +30,26 @@ enum raftnode_phase {
     PHASE_IDLE,
     PHASE_WRITING,
     PHASE_WRITTEN,
-    PHASE_SNAPSHOTTING,
-    PHASE_SNAPSHOT_DONE,
+};
+
+/* What the other lane does for a snapshot of our own; snapshots.c. */
+enum own_state {
+    OWN_NONE,
+    OWN_FILING,
+    OWN_FILED,
+    OWN_MARKING,
+    OWN_CLEANING,
+};
+
+struct own_snapshot {
+    enum own_state state;
+    struct raft_snapshot *snap; /* without data; NULL while NONE */
+    struct kv_view *view;       /* while FILING */
+    size_t bytes;               /* of its content, from FILED on */
+    bool lane_done;             /* what FILING, CLEANING asked for has ended */
+    int rc;                     /* so */
+    /* Tick: after a failure none is made, though wanted, before it. */
+    uint64_t retry_at;
 };
 
 /* A MsgStorageAppend, and the messages of its Ready that may not leave before
@@ -96,8 +113,8 @@ struct raftnode {
     uint64_t busy_since;  /* tick at which the disk was last given work */
     uint64_t append_seq;  /* of the last append */
     uint64_t written_seq; /* of the last one that is durable */
-    struct raft_snapshot *own_snapshot; /* while SNAPSHOTTING */
-    bool own_snapshot_failed;
+    struct own_snapshot own;
+    struct list held_snapshots; /* MsgSnaps that cannot be sent yet */
 
     struct soft_state soft; /* as of the last Ready */
     uint64_t term;          /* as of the last Ready */
@@ -178,7 +195,8 @@ void messages_step_late_snapshot(struct raftnode *rn);
 
 /* --- apply.c --- */
 
-/* The state of `snap` becomes the node's: store, members, configuration. */
+/* The state of `snap` becomes the node's: store, members, configuration, and
+ * the beginning of raft's log. */
 MUST_CHECK int apply_snapshot(struct raftnode *rn,
                               const struct raft_snapshot *snap,
                               struct errmsg *em);
@@ -192,18 +210,39 @@ void apply_entries(struct raftnode *rn, struct raft_entry *const *entries,
 void apply_note_recovered(struct raftnode *rn,
                           const struct raft_entries *entries);
 
-/* A snapshot of the state as of `applied`, count 1; NULL if it does not fit
- * the format's limit. */
-struct raft_snapshot *apply_make_snapshot(struct raftnode *rn);
-
-/* What goes out for `snap`: itself, or a new snapshot as of `applied` if the
- * members have changed since, so that a receiver who was added finds itself in
- * it. One reference for the caller. */
-struct raft_snapshot *apply_snapshot_to_send(struct raftnode *rn,
-                                             struct raft_snapshot *snap);
-
 /* Whether a proposed entry can be applied by every node [formats-gob.md 3,
  * formats-raftexample.md 5]; checked before it enters a log. */
 bool apply_can_take(const struct raftnode *rn, const struct raft_entry *e);
+
+/* --- snapshots.c --- */
+
+/* Begin one that is due, go on with one whose lane has done its part, send what
+ * can be sent; whether there was something to go on with. */
+bool snapshots_progress(struct raftnode *rn);
+
+/* Merge a part of what was set while the map was frozen; once per loop turn. */
+void snapshots_melt(struct raftnode *rn);
+
+/* The metadata of a snapshot as of `applied`, count 1. */
+struct raft_snapshot *snapshots_make_head(struct raftnode *rn);
+
+/* What is to be marked with a write that brings this commit index; or NULL. */
+const struct raft_snapshot *snapshots_marker(const struct raftnode *rn,
+                                             uint64_t commit);
+
+/* The write with the marker is durable. */
+void snapshots_marked(struct raftnode *rn);
+
+/* A leader's snapshot must wait with replacing the map. */
+bool snapshots_hold_back_others(const struct raftnode *rn);
+
+/* Take over a MsgSnap that raft wants to be sent; snapshots_send_held sends it,
+ * at once or later. */
+void snapshots_hold(struct raftnode *rn, struct raft_message *m);
+void snapshots_send_held(struct raftnode *rn);
+
+/* The node ends: what the other lane does is over soon. */
+void snapshots_stop(struct raftnode *rn);
+void snapshots_release(struct raftnode *rn);
 
 #endif /* SRC_SERVER_RAFTNODE_INTERNAL_H */

@@ -134,26 +134,26 @@ static void hold_votes(struct raft_ready *rd, struct append *a)
     rd->n_messages = n;
 }
 
-/* A MsgSnap must say who the members are now: a receiver that was added since
- * the snapshot would ignore it (formats-raftexample.md 6). */
+/* The messages that rest on nothing. A MsgSnap has no content yet, and goes its
+ * own way (snapshots.c). */
 static void send_now(struct raftnode *rn, struct raft_ready *rd)
 {
+    size_t n = 0;
+
     for (size_t i = 0; i < rd->n_messages; i++) {
         struct raft_message *m = &rd->messages[i];
 
         if (m->type == RAFT_MSG_SNAP) {
-            struct raft_snapshot *now = apply_snapshot_to_send(rn, m->snapshot);
+            snapshots_hold(rn, m);
+        } else {
+            struct raft_message moved = take_message(m);
 
-            log_info(rn->lg,
-                     "sending the snapshot at index %" PRIu64
-                     " to member %" PRIx64,
-                     now->index, m->to);
-            raft_snapshot_unref(m->snapshot);
-            m->snapshot = now;
+            rd->messages[n++] = moved;
         }
     }
-    if (rd->n_messages > 0) {
-        rn->peers.send(rn->peers.ctx, rd->messages, rd->n_messages);
+    rd->n_messages = n;
+    if (n > 0) {
+        rn->peers.send(rn->peers.ctx, rd->messages, n);
     }
 }
 
@@ -180,17 +180,23 @@ void ready_take(struct raftnode *rn)
     for (size_t i = 0; i < rd.n_read_states; i++) {
         reads_confirmed(&rn->reads, &rd.read_states[i]);
     }
+    snapshots_send_held(rn);
 }
 
 /* --- writing --- */
 
-/* Whether `a` can be part of a write that has something already. A snapshot
- * replaces the log, and entries of a later leader those before them: what was
- * promised of these must be on disk first. */
+/* Whether `a` can be part of the write. A snapshot replaces the log, and
+ * entries of a later leader those before them: what was promised of these must
+ * be on disk first. It also replaces the map, which one of our own may be made
+ * of. */
 static bool can_join(const struct raftnode *rn, const struct append *a)
 {
     const struct raft_entries *v = &rn->writing_entries;
 
+    if (list_is_empty(&rn->writing)) {
+        return raft_snapshot_is_empty(a->m.snapshot) ||
+               !snapshots_hold_back_others(rn);
+    }
     return a->m.snapshot == NULL &&
            (a->m.entries.len == 0 || v->len == 0 ||
             a->m.entries.items[0]->index == v->items[0]->index + v->len);
@@ -226,20 +232,15 @@ static void on_written(void *arg, int rc, bool fatal, const struct errmsg *em)
     rn->phase = PHASE_WRITTEN;
 }
 
-bool ready_begin_write(struct raftnode *rn)
+/* All that can be one write, in *w. */
+static void join_appends(struct raftnode *rn, struct raftnode_write *w)
 {
-    struct raftnode_write *w = &rn->write;
-
-    ASSERT(rn->phase == PHASE_IDLE && list_is_empty(&rn->writing));
-    if (list_is_empty(&rn->appends)) {
-        return false;
-    }
     *w = (struct raftnode_write){0};
     raft_entries_reset(&rn->writing_entries);
     while (!list_is_empty(&rn->appends) && w->snapshot == NULL) {
         struct append *a = container_of(rn->appends.next, struct append, link);
 
-        if (!list_is_empty(&rn->writing) && !can_join(rn, a)) {
+        if (!can_join(rn, a)) {
             break;
         }
         list_remove(&a->link);
@@ -248,10 +249,30 @@ bool ready_begin_write(struct raftnode *rn)
     }
     w->entries = rn->writing_entries.items;
     w->n_entries = rn->writing_entries.len;
-    if (w->n_entries == 0 && w->snapshot == NULL && !w->must_sync &&
-        hard_state_is_empty(&w->hard_state)) {
+    w->marker = snapshots_marker(rn, w->hard_state.commit);
+}
+
+static bool is_nothing(const struct raftnode_write *w)
+{
+    return w->n_entries == 0 && w->snapshot == NULL && w->marker == NULL &&
+           !w->must_sync && hard_state_is_empty(&w->hard_state);
+}
+
+bool ready_begin_write(struct raftnode *rn)
+{
+    struct raftnode_write *w = &rn->write;
+
+    ASSERT(rn->phase == PHASE_IDLE && list_is_empty(&rn->writing));
+    join_appends(rn, w);
+    if (is_nothing(w)) {
+        if (list_is_empty(&rn->writing)) {
+            return false;
+        }
         rn->phase = PHASE_WRITTEN; /* responses that rest on earlier writes */
         return true;
+    }
+    if (w->marker != NULL) {
+        rn->own.state = OWN_MARKING;
     }
     rn->phase = PHASE_WRITING;
     rn->busy_since = rn->now;
@@ -267,8 +288,6 @@ static int store(struct raftnode *rn)
     int rc;
 
     if (w->snapshot != NULL) {
-        rc = memory_storage_apply_snapshot(&rn->log, w->snapshot);
-        ASSERT(rc == 0);
         rc = apply_snapshot(rn, w->snapshot, &em);
         if (rc < 0) {
             raftnode_fail(rn, RAFTNODE_FAILED,
@@ -325,6 +344,9 @@ void ready_finish_write(struct raftnode *rn)
         free_append(a);
     }
     raft_entries_reset(&rn->writing_entries);
+    if (rn->write.marker != NULL) {
+        snapshots_marked(rn);
+    }
     rn->write = (struct raftnode_write){0};
 }
 

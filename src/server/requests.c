@@ -276,6 +276,7 @@ void raftnode_drain(struct raftnode *rn)
 
 void raftnode_stop(struct raftnode *rn)
 {
+    snapshots_stop(rn);
     raftnode_drain(rn);
     while (!list_is_empty(&rn->due)) {
         raftnode_finish(rn,

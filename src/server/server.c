@@ -20,6 +20,7 @@
 #include "src/server/server.h"
 
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -45,12 +46,24 @@
 #define DRAIN_MS          3000
 #define REMOVED_LINGER_MS 300 /* for the answer to our own DELETE */
 #define TRIM_INTERVAL_MS  5000
+#define SNAPSHOT_NICE     19
 
 /* What storage asks of libuv's threads: one thing at a time. */
 struct disk_work {
     uv_work_t req;
     struct helm_job job;
     uint64_t took_ns;
+};
+
+/* What storage asks of the thread that makes snapshots. There is one while
+ * there is something to do. */
+struct snapshot_work {
+    uv_thread_t thread;
+    bool has_thread;
+    uv_async_t ended; /* from the thread; keeps the loop alive until then */
+    void (*work)(void *arg);
+    void (*done)(void *arg);
+    void *arg;
 };
 
 struct server {
@@ -70,6 +83,7 @@ struct server {
     struct storage *storage;
     uv_work_t first_work; /* makes libuv's threads */
     struct disk_work disk_work;
+    struct snapshot_work snapshot_work;
     struct raftnode *node;
     struct transport *transport;
     struct httpapi *api;
@@ -396,6 +410,26 @@ static int open_api(struct server *s, struct errmsg *em)
     return httpapi_open(&ao, &s->api, em);
 }
 
+/* A new thread takes over what signals are blocked. All are while one is made:
+ * so two signals that come together are seen together, by the loop's thread,
+ * and not one of them later. */
+static void block_signals(sigset_t *before)
+{
+    sigset_t all;
+    int rc;
+
+    (void)sigfillset(&all);
+    rc = pthread_sigmask(SIG_SETMASK, &all, before);
+    ASSERT(rc == 0);
+}
+
+static void unblock_signals(const sigset_t *before)
+{
+    int rc = pthread_sigmask(SIG_SETMASK, before, NULL);
+
+    ASSERT(rc == 0);
+}
+
 static void on_disk_work(uv_work_t *req)
 {
     struct disk_work *w = container_of(req, struct disk_work, req);
@@ -435,6 +469,73 @@ static void run_disk_work(void *ctx, bool brief, void (*work)(void *arg),
     ASSERT(rc == 0); /* no memory would be the end anyway */
 }
 
+/* Whoever has something better to do goes first: the loop, here and in other
+ * processes, must not notice that a snapshot is made. Only for this thread; it
+ * could not raise itself again without privileges, and so ends with its work.
+ */
+static void yield_to_all(void)
+{
+    struct sched_param none = {0};
+
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), SNAPSHOT_NICE);
+}
+
+static void snapshot_thread(void *arg)
+{
+    struct snapshot_work *w = arg;
+
+    yield_to_all();
+    w->work(w->arg);
+    (void)uv_async_send(&w->ended);
+}
+
+static void on_snapshot_work_closed(uv_handle_t *h)
+{
+    struct snapshot_work *w =
+        container_of((uv_async_t *)h, struct snapshot_work, ended);
+
+    w->done(w->arg);
+}
+
+static void on_snapshot_work_ended(uv_async_t *h)
+{
+    struct snapshot_work *w = container_of(h, struct snapshot_work, ended);
+
+    if (w->has_thread) {
+        int rc = uv_thread_join(&w->thread);
+
+        ASSERT(rc == 0);
+    }
+    uv_close((uv_handle_t *)h, on_snapshot_work_closed);
+}
+
+static void run_snapshot_work(void *ctx, bool brief, void (*work)(void *arg),
+                              void (*done)(void *arg), void *arg)
+{
+    struct server *s = ctx;
+    struct snapshot_work *w = &s->snapshot_work;
+    sigset_t before;
+    int rc;
+
+    (void)brief;
+    w->work = work;
+    w->done = done;
+    w->arg = arg;
+    rc = uv_async_init(&s->loop, &w->ended, on_snapshot_work_ended);
+    ASSERT(rc == 0);
+    block_signals(&before);
+    rc = uv_thread_create(&w->thread, snapshot_thread, w);
+    unblock_signals(&before);
+    w->has_thread = rc == 0;
+    if (!w->has_thread) {
+        log_warn(s->lg, "no thread for a snapshot, clients wait for it: %s",
+                 uv_strerror(rc));
+        work(arg);
+        (void)uv_async_send(&w->ended);
+    }
+}
+
 static int open_storage(struct server *s, struct raftnode_recovered *found,
                         struct errmsg *em)
 {
@@ -444,6 +545,7 @@ static int open_storage(struct server *s, struct raftnode_recovered *found,
         .wal_dir = s->o->wal_dir,
         .snap_dir = s->o->snap_dir,
         .worker = {s, run_disk_work},
+        .snapshot_worker = {s, run_snapshot_work},
     };
 
     return storage_open(&so, &s->storage, found, em);
@@ -702,22 +804,16 @@ static void on_first_work(uv_work_t *req)
     (void)req;
 }
 
-/* libuv's threads are made with the first work, and take over what signals are
- * blocked. All are: so two signals that come together are seen together, by the
- * loop's thread, and not one of them later. */
+/* libuv's threads are made with the first work. */
 static void start_threads(struct server *s)
 {
-    sigset_t all;
     sigset_t before;
     int rc;
 
-    (void)sigfillset(&all);
-    rc = pthread_sigmask(SIG_SETMASK, &all, &before);
-    ASSERT(rc == 0);
+    block_signals(&before);
     rc = uv_queue_work(&s->loop, &s->first_work, on_first_work, NULL);
     ASSERT(rc == 0);
-    rc = pthread_sigmask(SIG_SETMASK, &before, NULL);
-    ASSERT(rc == 0);
+    unblock_signals(&before);
 }
 
 static int open_all(struct server *s, struct errmsg *em)

@@ -22,22 +22,33 @@
 /* A longer write takes time of its own, beside that of its sync. */
 #define BRIEF_WRITE_BYTES (32 * KiB)
 
-/* What is asked of the disk now; nobody but the worker looks at it, or at the
- * WAL, before it is done. */
+/* What is asked of a worker. Nobody but it looks at the job, or at what the job
+ * is about, before it is done. */
 struct job {
-    const struct raftnode_write *write; /* borrowed, or NULL */
-    struct raft_snapshot *own;          /* borrowed; else `write` counts */
-    raftnode_written_cb *done;          /* NULL: there is no job */
+    raftnode_written_cb *done; /* NULL: there is no job */
     void *arg;
     int rc;
     bool fatal;
     struct errmsg em;
+
+    const struct raftnode_write *write; /* of the WAL's worker; borrowed */
+
+    /* Of the snapshots' worker: a file to make, or else what is to go. */
+    const struct raft_snapshot *own; /* borrowed */
+    struct snapshot_content content;
+    uint64_t purge_to;
+    struct wal_released *released; /* NULL: no segment. Owned */
 };
 
 struct storage {
     const struct logger *lg;
     struct storage_worker worker;
-    struct job job;
+    struct storage_worker snapshot_worker;
+    struct job job;          /* of the first */
+    struct job snapshot_job; /* of the second */
+    /* Segments that could not be deleted: the WAL is told when nobody uses it
+     * any more. NULL: none. */
+    struct wal_released *undeleted;
     struct wal *wal;
     struct snapshotter snapshotter;
     /* Indexes of the newest snapshots, newest first; 0: none. The log is kept
@@ -170,6 +181,7 @@ int storage_open(const struct storage_options *o, struct storage **out,
     *found = (struct raftnode_recovered){0};
     st->lg = o->lg;
     st->worker = o->worker;
+    st->snapshot_worker = o->snapshot_worker;
     snapshotter_init(&st->snapshotter, o->fs, o->snap_dir, o->lg);
     rc = open_wal(st, o, &created, em);
     if (rc < 0) {
@@ -209,6 +221,10 @@ int storage_close(struct storage *st, struct errmsg *em)
         return 0;
     }
     ASSERT(st->job.done == NULL);
+    ASSERT(st->snapshot_job.done == NULL);
+    if (st->undeleted != NULL) {
+        wal_release_end(st->wal, st->undeleted);
+    }
     rc = wal_close(st->wal, em);
     snapshotter_release(&st->snapshotter);
     xfree(st);
@@ -229,12 +245,15 @@ static int append_marker(struct storage *st, const struct raft_snapshot *snap,
     return wal_save_snapshot(st->wal, &marker, em);
 }
 
-static void write_group(struct storage *st)
+/* On the WAL's worker. */
+static void write_group(void *arg)
 {
+    struct storage *st = arg;
     const struct raftnode_write *w = st->job.write;
     struct errmsg *em = &st->job.em;
     int rc = 0;
 
+    ASSERT(w->snapshot == NULL || w->marker == NULL);
     if (w->snapshot != NULL) {
         rc = snapshotter_save(&st->snapshotter, w->snapshot, em);
         if (rc == 0) {
@@ -244,55 +263,60 @@ static void write_group(struct storage *st)
     if (rc == 0) {
         rc = wal_save(st->wal, &w->hard_state, w->entries, w->n_entries, em);
     }
-    if (rc == 0 && (w->must_sync || w->snapshot != NULL)) {
-        rc = wal_sync(st->wal, em);
+    if (rc == 0 && w->marker != NULL) {
+        rc = append_marker(st, w->marker, em);
     }
-    if (rc == 0 && w->snapshot != NULL) {
-        remember_snapshot(st, w->snapshot->index);
+    if (rc == 0 && (w->must_sync || w->snapshot != NULL || w->marker != NULL)) {
+        rc = wal_sync(st->wal, em);
     }
     st->job.rc = rc;
     st->job.fatal = rc < 0;
 }
 
-static void write_own_snapshot(struct storage *st)
-{
-    struct raft_snapshot *snap = st->job.own;
-    struct errmsg *em = &st->job.em;
-    int rc = snapshotter_save(&st->snapshotter, snap, em);
-
-    if (rc < 0) {
-        st->job.rc = rc; /* everything else is as before */
-        return;
-    }
-    rc = append_marker(st, snap, em);
-    if (rc == 0) {
-        rc = wal_sync(st->wal, em);
-    }
-    if (rc == 0) {
-        remember_snapshot(st, snap->index);
-    }
-    st->job.rc = rc;
-    st->job.fatal = rc < 0;
-}
-
-/* On the worker's thread. */
-static void work(void *arg)
-{
-    struct storage *st = arg;
-
-    if (st->job.own != NULL) {
-        write_own_snapshot(st);
-    } else {
-        write_group(st);
-    }
-}
-
-static void finish(void *arg)
+static void finish_group(void *arg)
 {
     struct storage *st = arg;
     struct job job = st->job;
+    const struct raft_snapshot *snap =
+        job.write->snapshot != NULL ? job.write->snapshot : job.write->marker;
 
+    if (job.rc == 0 && snap != NULL) {
+        remember_snapshot(st, snap->index);
+    }
     st->job = (struct job){0};
+    job.done(job.arg, job.rc, job.fatal, &job.em);
+}
+
+/* On the snapshots' worker. */
+static void do_snapshot_job(void *arg)
+{
+    struct storage *st = arg;
+    struct job *job = &st->snapshot_job;
+
+    if (job->own != NULL) {
+        /* If it fails, everything else is as before. */
+        job->rc = snapshotter_save_content(&st->snapshotter, job->own,
+                                           &job->content, &job->em);
+        return;
+    }
+    snapshotter_purge(&st->snapshotter, job->purge_to, SNAPSHOTS_KEPT);
+    if (job->released != NULL) {
+        job->rc = wal_released_delete(job->released, &job->em);
+        job->fatal = job->rc < 0;
+    }
+}
+
+static void finish_snapshot_job(void *arg)
+{
+    struct storage *st = arg;
+    struct job job = st->snapshot_job;
+
+    st->snapshot_job = (struct job){0};
+    if (job.released != NULL && job.rc < 0) {
+        st->undeleted = job.released;
+    } else if (job.released != NULL) {
+        wal_release_end(st->wal, job.released);
+    }
     job.done(job.arg, job.rc, job.fatal, &job.em);
 }
 
@@ -307,15 +331,14 @@ static bool is_brief(const struct raftnode_write *w)
     return w->snapshot == NULL && bytes <= BRIEF_WRITE_BYTES;
 }
 
-static void begin(struct storage *st)
+static void begin(struct storage *st, const struct storage_worker *worker,
+                  bool brief, void (*work)(void *arg), void (*done)(void *arg))
 {
-    if (st->worker.run == NULL) {
+    if (worker->run == NULL) {
         work(st);
-        finish(st);
+        done(st);
     } else {
-        bool brief = st->job.own == NULL && is_brief(st->job.write);
-
-        st->worker.run(st->worker.ctx, brief, work, finish, st);
+        worker->run(worker->ctx, brief, work, done, st);
     }
 }
 
@@ -326,26 +349,46 @@ static void submit(void *ctx, const struct raftnode_write *w,
 
     ASSERT(st->job.done == NULL);
     st->job = (struct job){.write = w, .done = done, .arg = arg};
-    begin(st);
+    begin(st, &st->worker, is_brief(w), write_group, finish_group);
 }
 
-static void save_snapshot(void *ctx, struct raft_snapshot *snap,
+static void save_snapshot(void *ctx, const struct raft_snapshot *snap,
+                          const struct snapshot_content *content,
                           raftnode_written_cb *done, void *arg)
 {
     struct storage *st = ctx;
 
-    ASSERT(st->job.done == NULL);
-    st->job = (struct job){.own = snap, .done = done, .arg = arg};
-    begin(st);
+    ASSERT(st->snapshot_job.done == NULL);
+    st->snapshot_job = (struct job){
+        .own = snap, .content = *content, .done = done, .arg = arg};
+    begin(st, &st->snapshot_worker, false, do_snapshot_job,
+          finish_snapshot_job);
 }
 
-static int compact(void *ctx, struct errmsg *em)
+static void compact(void *ctx, raftnode_written_cb *done, void *arg)
 {
     struct storage *st = ctx;
     uint64_t oldest = st->kept[SNAPSHOTS_KEPT - 1];
 
-    snapshotter_purge(&st->snapshotter, st->kept[0], SNAPSHOTS_KEPT);
-    return oldest == 0 ? 0 : wal_release_to(st->wal, oldest, em);
+    struct job *job = &st->snapshot_job;
+
+    ASSERT(st->job.done == NULL); /* the WAL is ours */
+    ASSERT(job->done == NULL && st->undeleted == NULL);
+    *job = (struct job){.purge_to = st->kept[0], .done = done, .arg = arg};
+    if (oldest > 0) {
+        job->rc = wal_release_to(st->wal, oldest, &job->released, &job->em);
+        job->fatal = job->rc < 0;
+    }
+    begin(st, &st->snapshot_worker, false, do_snapshot_job,
+          finish_snapshot_job);
+}
+
+static int open_snapshot(void *ctx, uint64_t term, uint64_t index,
+                         struct raft_snapshot_source **out, struct errmsg *em)
+{
+    struct storage *st = ctx;
+
+    return snapshotter_open_source(&st->snapshotter, term, index, out, em);
 }
 
 struct raftnode_storage storage_seam(struct storage *st)
@@ -355,5 +398,6 @@ struct raftnode_storage storage_seam(struct storage *st)
         .submit = submit,
         .save_snapshot = save_snapshot,
         .compact = compact,
+        .open_snapshot = open_snapshot,
     };
 }

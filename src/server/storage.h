@@ -4,8 +4,10 @@
  * missing); writing keeps the only legal order (snapshot file, its marker,
  * entries and HardState, sync). raftnode sees it through struct
  * raftnode_storage, in completion style: submit, later done. What takes time is
- * given to a worker, one job at a time; until it is done nobody else touches
- * the WAL.
+ * given to two workers, each with one job at a time: the one has the WAL, which
+ * nobody else touches until it is done; the other makes the files of our own
+ * snapshots, and deletes what they replace, while the WAL goes on. The marker
+ * of such a file goes with a later write of the WAL.
  *
  * Counterpart: etcd server/storage/storage.go; contrib/raftexample raft.go,
  * openWAL, replayWAL, saveSnap. */
@@ -35,8 +37,10 @@ struct storage_options {
     const struct logger *lg; /* borrowed */
     const char *wal_dir;
     const char *snap_dir;
-    uint64_t segment_bytes;       /* 0: the format's */
-    struct storage_worker worker; /* run NULL: submissions complete at once */
+    uint64_t segment_bytes; /* 0: the format's */
+    /* run NULL: what is asked for completes at once. */
+    struct storage_worker worker;          /* for the WAL */
+    struct storage_worker snapshot_worker; /* what it does may take long */
 };
 
 /* Open what is there, or create it if neither directory is.

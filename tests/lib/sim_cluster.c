@@ -187,11 +187,15 @@ void sim_crash(struct sim_cluster *c, uint64_t id, enum sim_crash_mode mode)
 static bool end_write(struct sim_node *n)
 {
     bool ended = sim_node_write(n);
+    bool filed = sim_node_file(n);
 
     if (ended) {
         sim_node_tell(n);
     }
-    return ended;
+    if (filed) {
+        sim_node_tell_filed(n);
+    }
+    return ended || filed;
 }
 
 bool sim_round(struct sim_cluster *c)
@@ -204,7 +208,8 @@ bool sim_round(struct sim_cluster *c)
         if (c->nodes[id].node != NULL) {
             moved = end_write(&c->nodes[id]) || moved;
             raftnode_process(c->nodes[id].node);
-            moved = c->nodes[id].held.done != NULL || moved;
+            moved = c->nodes[id].held.done != NULL ||
+                    c->nodes[id].held_file.done != NULL || moved;
         }
     }
     list_init(&wire);

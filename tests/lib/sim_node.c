@@ -3,9 +3,28 @@
 #include "tests/lib/sim_node.h"
 
 #include "src/base/alloc.h"
+#include "src/base/buf.h"
 #include "src/server/storage.h"
 
 /* --- peers --- */
+
+/* A snapshot comes out of its file. */
+static void send_snapshot(struct sim_node *from, const struct raft_message *m)
+{
+    struct raft_message copy;
+    struct raft_snapshot *loaded;
+    struct errmsg em = {{0}};
+
+    if (raft_snapshot_load(m->snapshot, &loaded, &em) < 0) {
+        raftnode_report_snapshot(from->node, m->to, false);
+        return;
+    }
+    raft_message_copy(&copy, m);
+    raft_snapshot_unref(copy.snapshot);
+    copy.snapshot = loaded;
+    from->hooks.send(from->hooks.ctx, from, &copy);
+    raft_message_release(&copy);
+}
 
 static void net_send(void *ctx, const struct raft_message *messages, size_t n)
 {
@@ -14,8 +33,13 @@ static void net_send(void *ctx, const struct raft_message *messages, size_t n)
     for (size_t i = 0; i < n; i++) {
         const struct raft_message *m = &messages[i];
 
-        if (m->to != 0 && m->to <= SIM_NODES_MAX &&
-            (from->peers[m->to] || from->remotes[m->to])) {
+        if (m->to == 0 || m->to > SIM_NODES_MAX ||
+            !(from->peers[m->to] || from->remotes[m->to])) {
+            continue;
+        }
+        if (m->type == RAFT_MSG_SNAP) {
+            send_snapshot(from, m);
+        } else {
             from->hooks.send(from->hooks.ctx, from, m);
         }
     }
@@ -67,41 +91,79 @@ void sim_node_dial(struct sim_node *n, const struct sim_node *peer)
 
 static void note_written(void *arg, int rc, bool fatal, const struct errmsg *em)
 {
-    struct sim_node *n = arg;
-
-    n->written = (struct sim_written){rc, fatal, *em};
+    *(struct sim_written *)arg = (struct sim_written){rc, fatal, *em};
 }
 
-static void hold(struct sim_node *n, const struct sim_write *write)
+static void held_submit(void *ctx, const struct raftnode_write *w,
+                        raftnode_written_cb *done, void *arg)
 {
+    struct sim_node *n = ctx;
+
     ASSERT(n->held.done == NULL); /* one submission at a time */
     if (n->hooks.submit != NULL) {
-        n->hooks.submit(n->hooks.ctx, n, &write->w, write->own);
+        n->hooks.submit(n->hooks.ctx, n, w);
     }
-    n->held = *write;
+    n->held = (struct sim_write){.w = *w, .done = done, .arg = arg};
     if (!n->held_writes) {
         (void)sim_node_write(n);
         sim_node_tell(n);
     }
 }
 
-static void held_submit(void *ctx, const struct raftnode_write *w,
-                        raftnode_written_cb *done, void *arg)
+static int append_piece(void *arg, struct bytes piece)
 {
-    hold(ctx, &(struct sim_write){.w = *w, .done = done, .arg = arg});
+    return buf_append(arg, piece.data, piece.len);
 }
 
-static void held_save_snapshot(void *ctx, struct raft_snapshot *snap,
+struct raft_snapshot *sim_node_file_content(const struct sim_node *n)
+{
+    const struct sim_file *f = &n->held_file;
+    struct raft_snapshot *full;
+    struct buf data;
+    int rc;
+
+    if (f->done == NULL || f->own == NULL) {
+        return NULL;
+    }
+    buf_init(&data, BUF_UNLIMITED);
+    rc = f->content.write(f->content.ctx, append_piece, &data);
+    ASSERT(rc == 0);
+    full = raft_snapshot_head(f->own);
+    full->data = buf_detach(&data, &full->len);
+    return full;
+}
+
+static void hold_file(struct sim_node *n, const struct sim_file *f)
+{
+    ASSERT(n->held_file.done == NULL);
+    n->held_file = *f;
+    if (n->hooks.file != NULL) {
+        n->hooks.file(n->hooks.ctx, n);
+    }
+    if (!n->held_writes) {
+        (void)sim_node_file(n);
+        sim_node_tell_filed(n);
+    }
+}
+
+static void held_save_snapshot(void *ctx, const struct raft_snapshot *snap,
+                               const struct snapshot_content *content,
                                raftnode_written_cb *done, void *arg)
 {
-    hold(ctx, &(struct sim_write){.own = snap, .done = done, .arg = arg});
+    hold_file(ctx, &(struct sim_file){snap, *content, done, arg});
 }
 
-static int held_compact(void *ctx, struct errmsg *em)
+static void held_compact(void *ctx, raftnode_written_cb *done, void *arg)
+{
+    hold_file(ctx, &(struct sim_file){.done = done, .arg = arg});
+}
+
+static int open_snapshot(void *ctx, uint64_t term, uint64_t index,
+                         struct raft_snapshot_source **out, struct errmsg *em)
 {
     struct sim_node *n = ctx;
 
-    return n->seam.compact(n->seam.ctx, em);
+    return n->seam.open_snapshot(n->seam.ctx, term, index, out, em);
 }
 
 bool sim_node_write(struct sim_node *n)
@@ -109,11 +171,7 @@ bool sim_node_write(struct sim_node *n)
     if (n->node == NULL || n->held.done == NULL) {
         return false;
     }
-    if (n->held.own != NULL) {
-        n->seam.save_snapshot(n->seam.ctx, n->held.own, note_written, n);
-    } else {
-        n->seam.submit(n->seam.ctx, &n->held.w, note_written, n);
-    }
+    n->seam.submit(n->seam.ctx, &n->held.w, note_written, &n->written);
     return true;
 }
 
@@ -124,6 +182,31 @@ void sim_node_tell(struct sim_node *n)
     ASSERT(held.done != NULL);
     n->held = (struct sim_write){0};
     held.done(held.arg, n->written.rc, n->written.fatal, &n->written.em);
+}
+
+bool sim_node_file(struct sim_node *n)
+{
+    const struct sim_file *f = &n->held_file;
+
+    if (n->node == NULL || f->done == NULL) {
+        return false;
+    }
+    if (f->own != NULL) {
+        n->seam.save_snapshot(n->seam.ctx, f->own, &f->content, note_written,
+                              &n->filed);
+    } else {
+        n->seam.compact(n->seam.ctx, note_written, &n->filed);
+    }
+    return true;
+}
+
+void sim_node_tell_filed(struct sim_node *n)
+{
+    struct sim_file held = n->held_file;
+
+    ASSERT(held.done != NULL);
+    n->held_file = (struct sim_file){0};
+    held.done(held.arg, n->filed.rc, n->filed.fatal, &n->filed.em);
 }
 
 /* --- life --- */
@@ -200,13 +283,15 @@ int sim_node_run(struct sim_node *n, const struct sim_node_options *o,
         .lg = &n->lg,
         .peers_seam = {n, net_send, net_add, net_remove, net_add,
                        net_check_url},
-        .storage_seam = {n, held_submit, held_save_snapshot, held_compact},
+        .storage_seam = {n, held_submit, held_save_snapshot, held_compact,
+                         open_snapshot},
     };
     int rc;
 
     memset(n->peers, 0, sizeof(n->peers));
     memset(n->remotes, 0, sizeof(n->remotes));
     n->held = (struct sim_write){0};
+    n->held_file = (struct sim_file){0};
     n->seam = storage_seam(n->storage);
     for (size_t i = 0; i < cfg.n_peers; i++) {
         sim_node_url(i + 1, urls[i]);
@@ -223,6 +308,8 @@ void sim_node_close(struct sim_node *n)
 {
     raftnode_free(n->node);
     n->node = NULL;
+    n->held = (struct sim_write){0};
+    n->held_file = (struct sim_file){0};
     (void)storage_close(n->storage, NULL);
     n->storage = NULL;
 }

@@ -2,9 +2,10 @@
  * it now and then. The node is the shipped code: raftnode, storage, WAL,
  * snapshotter, store. Its seams end here.
  *
- * What leaves through a seam is told to the hooks. A write to the disk is done
- * at once, or with `held_writes` kept until sim_node_write(): so a test decides
- * when it happens, and whether the power fails in the middle of it. */
+ * What leaves through a seam is told to the hooks. What is asked of the disk is
+ * done at once, or with `held_writes` kept, in each of its two lanes, until
+ * sim_node_write() or sim_node_file(): so a test decides when it happens, and
+ * whether the power fails in the middle of it. */
 
 #ifndef TESTS_LIB_SIM_NODE_H
 #define TESTS_LIB_SIM_NODE_H
@@ -24,10 +25,11 @@ struct sim_node_hooks {
      * heard of (sim_node_hear); borrowed. */
     void (*send)(void *ctx, struct sim_node *from,
                  const struct raft_message *m);
-    /* The node asks for a write, of its own snapshot if `own` is not NULL.
-     * NULL: not of interest. */
+    /* The node asks for a write of its log. NULL: not of interest. */
     void (*submit)(void *ctx, struct sim_node *n,
-                   const struct raftnode_write *w, struct raft_snapshot *own);
+                   const struct raftnode_write *w);
+    /* It asks for something in the other lane. NULL: not of interest. */
+    void (*file)(void *ctx, struct sim_node *n);
     /* A line of the log, INFO and worse. NULL: not of interest. */
     void (*line)(void *ctx, struct sim_node *n, enum log_level level,
                  const char *line);
@@ -36,7 +38,14 @@ struct sim_node_hooks {
 /* A write that the node waits for. */
 struct sim_write {
     struct raftnode_write w;
-    struct raft_snapshot *own; /* a snapshot of its own; else `w` counts */
+    raftnode_written_cb *done; /* NULL: there is none */
+    void *arg;
+};
+
+/* The same of the other lane. */
+struct sim_file {
+    const struct raft_snapshot *own; /* to be written; NULL: to delete */
+    struct snapshot_content content;
     raftnode_written_cb *done; /* NULL: there is none */
     void *arg;
 };
@@ -61,6 +70,8 @@ struct sim_node {
     bool held_writes;
     struct sim_write held;           /* done NULL: none */
     struct sim_written written;      /* of the write that is under way */
+    struct sim_file held_file;       /* the other lane; done NULL: none */
+    struct sim_written filed;        /* of what is under way there */
     bool peers[SIM_NODES_MAX + 1];   /* whom the node was told to talk to */
     bool remotes[SIM_NODES_MAX + 1]; /* who told it where to be answered */
 };
@@ -113,5 +124,13 @@ bool sim_node_write(struct sim_node *n);
 
 /* Tell the node how the write of sim_node_write ended. */
 void sim_node_tell(struct sim_node *n);
+
+/* The snapshot that the other lane is to write, with its data in memory, owned
+ * by the caller; NULL if that is not what it is to do. */
+struct raft_snapshot *sim_node_file_content(const struct sim_node *n);
+
+/* The same two for the other lane. */
+bool sim_node_file(struct sim_node *n);
+void sim_node_tell_filed(struct sim_node *n);
 
 #endif /* TESTS_LIB_SIM_NODE_H */

@@ -282,7 +282,14 @@ int rig_sync(struct wal_rig *r)
 
 int rig_release_to(struct wal_rig *r, uint64_t index)
 {
-    return wal_release_to(r->w, index, &r->em);
+    struct wal_released *released;
+    int rc = wal_release_to(r->w, index, &released, &r->em);
+
+    if (rc == 0) {
+        rc = wal_released_delete(released, &r->em);
+        wal_release_end(r->w, released);
+    }
+    return rc;
 }
 
 int rig_close(struct wal_rig *r)

@@ -191,7 +191,7 @@ static void see_entry(struct checker *k, const struct sim_node *n,
 static void note_pending(struct pending *p, const struct raftnode_write *w)
 {
     p->hs = w->hard_state;
-    p->must_sync = w->must_sync || w->snapshot != NULL;
+    p->must_sync = w->must_sync || w->snapshot != NULL || w->marker != NULL;
     p->n = w->n_entries;
     p->first = p->n > 0 ? w->entries[0]->index : 0;
     if (p->n > p->cap) {
@@ -257,12 +257,37 @@ static void see_change(struct checker *k, const struct sim_node *n,
     m->change_at = e->index;
 }
 
+void checker_filed(struct checker *k, const struct sim_node *n,
+                   const struct raft_snapshot *own, int rc)
+{
+    see_snapshot(k, n, own);
+    if (rc == 0) {
+        k->nodes[n->id].filed = own->index;
+    }
+}
+
+/* Behind its file, and with no commit index on disk that it goes beyond: else
+ * the next start could not use it (I27). */
+static void check_marker(struct checker *k, const struct sim_node *n,
+                         const struct raftnode_write *w)
+{
+    const struct node_model *m = &k->nodes[n->id];
+
+    if (w->marker->index != m->filed ||
+        w->marker->index > max_u64(m->hs.commit, w->hard_state.commit)) {
+        checker_fail(k, "I27",
+                     "node %d marks a snapshot at %" PRIu64
+                     ", its last file is of %" PRIu64
+                     ", its commit index %" PRIu64,
+                     (int)n->id, w->marker->index, m->filed, m->hs.commit);
+    }
+}
+
 void checker_submit(struct checker *k, const struct sim_node *n,
-                    const struct raftnode_write *w,
-                    const struct raft_snapshot *own)
+                    const struct raftnode_write *w)
 {
     struct node_model *m = &k->nodes[n->id];
-    const struct raft_snapshot *snap = own != NULL ? own : w->snapshot;
+    const struct raft_snapshot *snap = w->snapshot;
     const struct raft *r = raft_of(n);
     uint64_t prev;
 
@@ -272,9 +297,12 @@ void checker_submit(struct checker *k, const struct sim_node *n,
                      (int)n->id);
     }
     m->pending.is_open = true;
-    m->pending.is_own = own != NULL;
     m->pending.has_snapshot = snap != NULL;
-    note_pending(&m->pending, own != NULL ? &(struct raftnode_write){0} : w);
+    m->pending.marker = w->marker == NULL ? 0 : w->marker->index;
+    note_pending(&m->pending, w);
+    if (w->marker != NULL) {
+        check_marker(k, n, w);
+    }
     if (snap != NULL) {
         m->pending.snapshot = (struct entry_id){snap->term, snap->index};
         see_snapshot(k, n, snap);
@@ -340,16 +368,12 @@ void checker_written(struct checker *k, const struct sim_node *n, int rc)
 
     ASSERT(p->is_open);
     if (rc < 0) {
-        /* Some of it may be there after a restart. Only if it was a snapshot of
-         * its own does the node go on. */
-        p->is_open = !p->is_own || n->written.fatal;
-        return;
+        return; /* some of it may be there after a restart */
     }
     p->is_open = false;
+    m->snapshot = max_u64(m->snapshot, p->marker);
     if (p->has_snapshot) {
         m->snapshot = max_u64(m->snapshot, p->snapshot.index);
-    }
-    if (p->has_snapshot && !p->is_own) {
         check_drop(k, n, p->snapshot.index + 1);
         log_restart(&m->log, p->snapshot);
     }
@@ -362,7 +386,7 @@ void checker_written(struct checker *k, const struct sim_node *n, int rc)
     if (!hard_state_is_empty(&p->hs)) {
         m->hs = p->hs;
     }
-    if (p->must_sync || p->is_own) {
+    if (p->must_sync) {
         m->synced_commit = m->hs.commit;
     }
 }
@@ -422,8 +446,7 @@ static void check_entries(struct checker *k, const struct sim_node *n,
     if (found->snapshot != NULL) {
         snap = (struct entry_id){found->snapshot->term, found->snapshot->index};
     }
-    if (p->is_open && p->has_snapshot && !p->is_own &&
-        snap.index == p->snapshot.index) {
+    if (p->is_open && p->has_snapshot && snap.index == p->snapshot.index) {
         /* The leader's snapshot arrived; the entries of its write follow. */
         log_restart(&m->log, snap);
     }
@@ -473,6 +496,7 @@ void checker_recovered(struct checker *k, const struct sim_node *n,
     m->snapshot = snap.index;
     m->compacted = snap.index;
     m->pending.is_open = false;
+    m->filed = 0;
     m->term = m->hs.term;
     m->commit = 0;
     m->applied = 0;

@@ -27,13 +27,16 @@ NORETURN void checker_fail(struct checker *k, const char *invariant,
 
 /* --- what passes the seams --- */
 
-/* The node asked for a write. */
+/* The node asked for a write of its log. */
 void checker_submit(struct checker *k, const struct sim_node *n,
-                    const struct raftnode_write *w,
-                    const struct raft_snapshot *own);
+                    const struct raftnode_write *w);
 
 /* It was done, or failed. */
 void checker_written(struct checker *k, const struct sim_node *n, int rc);
+
+/* The file of a snapshot of its own was written; or that failed. */
+void checker_filed(struct checker *k, const struct sim_node *n,
+                   const struct raft_snapshot *own, int rc);
 
 /* The disk was read at start. */
 void checker_recovered(struct checker *k, const struct sim_node *n,

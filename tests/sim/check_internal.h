@@ -44,10 +44,10 @@ struct term_log {
 /* A write that was asked for and is not known to be durable. */
 struct pending {
     bool is_open;
-    bool has_snapshot; /* from the leader, or the node's own */
-    bool is_own;
+    bool has_snapshot; /* from the leader */
     bool must_sync;
     struct entry_id snapshot;
+    uint64_t marker;      /* of a snapshot of its own; 0: none */
     struct hard_state hs; /* empty: none */
     uint64_t first;
     uint64_t *terms;
@@ -68,6 +68,7 @@ struct node_model {
     struct hard_state hs;
     uint64_t synced_commit; /* hs.commit may be a later one, not durable */
     struct pending pending;
+    uint64_t filed; /* the last snapshot of its own whose file is durable */
     /* What this life has shown. */
     uint64_t term;
     uint64_t commit;

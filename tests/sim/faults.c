@@ -66,6 +66,7 @@ void faults_draw(struct sim *s)
         .think_us =
             (coin(s) ? between(s, 1, 200) : between(s, 200, 4000)) * 1000,
     };
+    w->file_us = coin(s) ? between(s, 0, 500000) : w->disk_us;
     w->founding_learners =
         w->learners ? between(s, 0, w->n_founders > 2 ? 2 : 0) : 0;
     for (uint64_t id = 1; id <= SIM_NODES_MAX && w->clock_rates; id++) {
@@ -113,6 +114,30 @@ void fault_note(struct sim *s, const struct machine *m, const char *what,
     sim_trace(s, TRACE_FAULT, m == NULL ? 0 : (uint32_t)m->n.id, 0, what, x, 0);
 }
 
+/* The power fails in the middle of what the disk does for it in one lane, if it
+ * does something there. */
+static void fail_within(struct sim *s, struct machine *m, bool is_file)
+{
+    struct sim_fault power = {
+        .ops = SIM_CALLS_ALL,
+        .after = choose(&s->choices, SITE_CRASH, 12),
+        .rc = -EIO,
+        .forever = true,
+        .half = true,
+    };
+
+    sim_vfs_fail(m->n.disk, power);
+    if (is_file) {
+        (void)sim_node_file(&m->n);
+    } else {
+        (void)sim_node_write(&m->n);
+        if (!sim_vfs_has_failed(m->n.disk)) {
+            checker_written(s->checker, &m->n, m->n.written.rc);
+        }
+    }
+    sim_vfs_heal(m->n.disk);
+}
+
 static void crash(struct sim *s, struct machine *m)
 {
     enum crash_rule rule = choose(&s->choices, SITE_CRASH, CRASH_TORN);
@@ -120,22 +145,11 @@ static void crash(struct sim *s, struct machine *m)
     if (choose_percent(&s->choices, SITE_CRASH, s->swarm.torn_percent)) {
         rule = CRASH_TORN + choose(&s->choices, SITE_CRASH, 2);
     }
-    /* In the middle of what the disk does for it, if it does something. */
     if (m->n.held.done != NULL && choose(&s->choices, SITE_CRASH, 2) == 1) {
-        struct sim_fault power = {
-            .ops = SIM_CALLS_ALL,
-            .after = choose(&s->choices, SITE_CRASH, 12),
-            .rc = -EIO,
-            .forever = true,
-            .half = true,
-        };
-
-        sim_vfs_fail(m->n.disk, power);
-        (void)sim_node_write(&m->n);
-        if (!sim_vfs_has_failed(m->n.disk)) {
-            checker_written(s->checker, &m->n, m->n.written.rc);
-        }
-        sim_vfs_heal(m->n.disk);
+        fail_within(s, m, false);
+    } else if (m->n.held_file.done != NULL &&
+               choose(&s->choices, SITE_CRASH, 2) == 1) {
+        fail_within(s, m, true);
     }
     machine_crash(s, m, rule);
     sim_schedule(s, EVENT_RESTART, (uint32_t)m->n.id,

@@ -198,6 +198,7 @@ static void add_ready(struct digest *d, const struct sim_node *n)
         (uint64_t)raw->prev_soft_state.role << 32 | raw->prev_soft_state.lead);
     add_hard_state(d, &raw->prev_hard_state);
     add(d, (uint64_t)rn->phase << 1 | (n->held.done != NULL));
+    ASSERT(rn->own.state == OWN_NONE); /* no small scope comes so far */
     add_appends(d, &rn->writing);
     add_appends(d, &rn->appends);
     list_for_each (it, &rn->applies) {

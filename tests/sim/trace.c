@@ -26,7 +26,8 @@ static void print_line(const struct trace_line *l, FILE *out)
         (void)fprintf(out, "turn      node %u", l->a);
         break;
     case TRACE_WRITE:
-        (void)fprintf(out, "written   node %u, rc %d", l->a, (int)l->x);
+        (void)fprintf(out, "written   node %u, %s, rc %d", l->a,
+                      l->what == NULL ? "log" : l->what, (int)l->x);
         break;
     case TRACE_SEND:
     case TRACE_DELIVER:

@@ -56,7 +56,8 @@ static struct event pop_event(struct sim *s)
 static uint64_t life_of(const struct sim *s, enum event_kind kind, uint32_t who)
 {
     bool is_of_a_node = kind == EVENT_TICK || kind == EVENT_TURN ||
-                        kind == EVENT_WRITE || kind == EVENT_RESTART;
+                        kind == EVENT_WRITE || kind == EVENT_FILE ||
+                        kind == EVENT_RESTART;
 
     return is_of_a_node ? s->machines[who].life : 0;
 }
@@ -184,16 +185,45 @@ static void deliver(struct sim *s, struct packet *p)
 
 /* --- disk --- */
 
+static uint64_t draw_disk_time(struct sim *s, uint32_t most)
+{
+    return most == 0 ? 0 : choose(&s->choices, SITE_DISK, most);
+}
+
 static void on_submit(void *ctx, struct sim_node *n,
-                      const struct raftnode_write *w, struct raft_snapshot *own)
+                      const struct raftnode_write *w)
 {
     struct sim *s = ctx;
-    uint64_t most = s->swarm.disk_us;
 
-    checker_submit(s->checker, n, w, own);
+    checker_submit(s->checker, n, w);
     sim_schedule(s, EVENT_WRITE, (uint32_t)n->id,
-                 most == 0 ? 0
-                           : choose(&s->choices, SITE_DISK, (uint32_t)most));
+                 draw_disk_time(s, s->swarm.disk_us));
+}
+
+static void on_file(void *ctx, struct sim_node *n)
+{
+    struct sim *s = ctx;
+
+    sim_schedule(s, EVENT_FILE, (uint32_t)n->id,
+                 draw_disk_time(s, s->swarm.file_us));
+}
+
+static void end_file(struct sim *s, struct machine *m)
+{
+    struct raft_snapshot *own = sim_node_file_content(&m->n);
+
+    if (!sim_node_file(&m->n)) {
+        return;
+    }
+    sim_trace(s, TRACE_WRITE, (uint32_t)m->n.id, 0,
+              own != NULL ? "snapshot" : "deletion",
+              (uint64_t)(uint32_t)m->n.filed.rc, 0);
+    if (own != NULL) {
+        checker_filed(s->checker, &m->n, own, m->n.filed.rc);
+    }
+    raft_snapshot_unref(own);
+    sim_node_tell_filed(&m->n);
+    machine_wake(s, m);
 }
 
 static void end_write(struct sim *s, struct machine *m)
@@ -402,7 +432,8 @@ static bool is_put_off(struct sim *s, struct event *e)
     struct machine *m;
 
     if (e->kind != EVENT_TICK && e->kind != EVENT_TURN &&
-        e->kind != EVENT_WRITE && e->kind != EVENT_DELIVER) {
+        e->kind != EVENT_WRITE && e->kind != EVENT_FILE &&
+        e->kind != EVENT_DELIVER) {
         return false;
     }
     m = &s->machines[e->who];
@@ -427,6 +458,9 @@ static void do_event(struct sim *s, struct event *e)
         break;
     case EVENT_WRITE:
         end_write(s, &s->machines[e->who]);
+        break;
+    case EVENT_FILE:
+        end_file(s, &s->machines[e->who]);
         break;
     case EVENT_DELIVER:
         deliver(s, e->packet);
@@ -500,7 +534,7 @@ void sim_init(struct sim *s, checker_violation_cb *on_violation, void *ctx,
               FILE *trace)
 {
     struct sim_node_hooks hooks = {
-        .ctx = s, .send = on_send, .submit = on_submit};
+        .ctx = s, .send = on_send, .submit = on_submit, .file = on_file};
 
     s->checker = checker_new(on_violation, ctx);
     s->history = linear_new();

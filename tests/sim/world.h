@@ -32,6 +32,7 @@ struct swarm {
     uint32_t delay_mean_us;
     uint32_t late_percent;  /* of messages that take seconds */
     uint32_t disk_us;       /* a write takes up to this */
+    uint32_t file_us;       /* and a snapshot's file */
     uint32_t fault_mean_us; /* between two faults */
     bool crashes;
     uint32_t
@@ -69,6 +70,7 @@ enum event_kind {
     EVENT_TICK,
     EVENT_TURN,
     EVENT_WRITE, /* the disk does what the node asked for */
+    EVENT_FILE,  /* the same in its other lane */
     EVENT_DELIVER,
     EVENT_CLIENT,
     EVENT_FAULT,

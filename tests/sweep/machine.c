@@ -88,6 +88,13 @@ static void on_done(void *arg, int rc, bool fatal, const struct errmsg *em)
     *result = rc < 0 && fatal ? rc : 0;
 }
 
+static void on_filed(void *arg, int rc, bool fatal, const struct errmsg *em)
+{
+    (void)em;
+    ASSERT(!fatal);
+    *(int *)arg = rc;
+}
+
 static int reopen(struct machine *m)
 {
     struct raftnode_recovered found;
@@ -169,19 +176,42 @@ static struct raft_snapshot *snapshot_at(uint64_t index, uint64_t term)
     return s;
 }
 
-/* Of its own: it may fail, and nothing is lost by that [F4]. */
+/* The content in two pieces. */
+static int write_content(void *ctx, int (*sink)(void *arg, struct bytes piece),
+                         void *arg)
+{
+    const struct raft_snapshot *s = ctx;
+    int rc = sink(arg, (struct bytes){s->data, 1});
+
+    return rc < 0 ? rc : sink(arg, (struct bytes){s->data + 1, s->len - 1});
+}
+
+/* Of its own: the file may fail, and nothing is lost by that [F4]. Else its
+ * marker follows, and what it replaces goes. */
 static int own_snapshot(struct machine *m, uint64_t index)
 {
     struct raftnode_storage seam = storage_seam(m->st);
     struct raft_snapshot *s = snapshot_at(index, term_at(&m->model.now, index));
+    struct raft_snapshot *head = raft_snapshot_head(s);
     int rc = -1;
 
     watch(m, true);
-    seam.save_snapshot(seam.ctx, s, on_done, &rc);
-    if (rc == 0) {
-        rc = seam.compact(seam.ctx, NULL);
+    seam.save_snapshot(seam.ctx, head,
+                       &(struct snapshot_content){s, write_content}, on_filed,
+                       &rc);
+    if (rc < 0) {
+        rc = 0;
+        goto out;
     }
+    seam.submit(seam.ctx, &(struct raftnode_write){.marker = head}, on_done,
+                &rc);
+    if (rc == 0) {
+        rc = -1;
+        seam.compact(seam.ctx, on_done, &rc);
+    }
+out:
     watch(m, false);
+    raft_snapshot_unref(head);
     raft_snapshot_unref(s);
     return rc;
 }

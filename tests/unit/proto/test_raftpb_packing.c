@@ -89,7 +89,7 @@ static struct raft_snapshot *any_snapshot(struct rng *r)
         s->data = xmemdup(data.data, data.len);
         s->len = data.len;
     }
-    s->n_members = rng_below(r, N_MEMBERS_MAX + 1);
+    s->n_members = (uint32_t)rng_below(r, N_MEMBERS_MAX + 1);
     s->members = xcalloc(s->n_members, sizeof(*s->members));
     for (size_t i = 0; i < s->n_members; i++) {
         id += 1 + rng_below(r, 200);

@@ -4,6 +4,7 @@
  * could have put them into the log. Membership: test_apply_change.c. */
 
 #include "src/base/alloc.h"
+#include "src/base/buf.h"
 #include "src/kv/kvstore.h"
 #include "src/server/raftnode_internal.h"
 #include "tests/lib/cmocka.h"
@@ -332,6 +333,17 @@ static void test_restart_applies_only_what_is_behind_the_snapshot(void **state)
     sim_cluster_release(c);
 }
 
+static struct raft_snapshot *snapshot_of(struct raftnode *node)
+{
+    struct raft_snapshot *snap = snapshots_make_head(node);
+    struct buf image;
+
+    buf_init(&image, BUF_UNLIMITED);
+    assert_int_equal(kvstore_snapshot(node->store, &image), 0);
+    snap->data = buf_detach(&image, &snap->len);
+    return snap;
+}
+
 /* [reliability I23] */
 static void test_snapshots_of_two_nodes_are_the_same_bytes(void **state)
 {
@@ -348,8 +360,7 @@ static void test_snapshots_of_two_nodes_are_the_same_bytes(void **state)
     }
     sim_run(c, 2);
     for (uint64_t id = 1; id <= 3; id++) {
-        snaps[id - 1] = apply_make_snapshot(c->nodes[id].node);
-        assert_non_null(snaps[id - 1]);
+        snaps[id - 1] = snapshot_of(c->nodes[id].node);
     }
     for (size_t i = 0; i < ARRAY_LEN(snaps); i++) {
         size_t len = raft_snapshot_size(snaps[i]);
@@ -378,7 +389,7 @@ static void test_snapshot_lists_known_addresses_only(void **state)
 
     (void)state;
     sim_change_alone(c, CONF_CHANGE_ADD_LEARNER_NODE, 6, NULL);
-    snap = apply_make_snapshot(c->nodes[1].node);
+    snap = snapshots_make_head(c->nodes[1].node);
     assert_int_equal(snap->conf_state.learners.n, 1);
     assert_int_equal(snap->n_members, 1);
     assert_int_equal(snap->members[0].id, 1);
@@ -388,42 +399,6 @@ static void test_snapshot_lists_known_addresses_only(void **state)
 }
 
 /* --- a snapshot on its way to a peer --- */
-
-static void test_snapshot_is_sent_with_the_members_of_now(void **state)
-{
-    struct sim_cluster *c = sim_alone(&cluster);
-    struct raftnode *node = c->nodes[1].node;
-    struct raft_snapshot *old = apply_make_snapshot(node);
-    struct raft_snapshot *now = apply_snapshot_to_send(node, old);
-
-    (void)state;
-    /* The same members: the same snapshot, one more reference, however much
-     * older than the map it is. */
-    assert_ptr_equal(now, old);
-    raft_snapshot_unref(now);
-    assert_int_equal(sim_put_now(c, 1, "/a", "1"), 0);
-    now = apply_snapshot_to_send(node, old);
-    assert_ptr_equal(now, old);
-    raft_snapshot_unref(now);
-    /* Others: a snapshot of now, not the old one under new names. */
-    sim_change_alone(c, CONF_CHANGE_ADD_LEARNER_NODE, 4, "http://10.9.9.4:1");
-    now = apply_snapshot_to_send(node, old);
-    assert_ptr_not_equal(now, old);
-    assert_int_equal(now->index, node->applied);
-    assert_int_equal(now->term, node->term);
-    assert_int_equal(now->len, strlen("{\"/a\":\"1\"}"));
-    assert_memory_equal(now->data, "{\"/a\":\"1\"}", now->len);
-    assert_true(conf_state_equivalent(&now->conf_state, &node->conf_state));
-    assert_int_equal(now->n_members, 2);
-    assert_int_equal(now->members[1].id, 4);
-    assert_string_equal(now->members[1].url, "http://10.9.9.4:1");
-    /* The one on disk is not touched. */
-    assert_int_equal(old->n_members, 1);
-    assert_int_equal(old->conf_state.learners.n, 0);
-    raft_snapshot_unref(now);
-    raft_snapshot_unref(old);
-    sim_cluster_release(c);
-}
 
 /* The whole way: added behind the last snapshot, a joiner is brought up by it
  * and knows everybody. */
@@ -532,7 +507,6 @@ int main(void)
         cmocka_unit_test(test_restart_applies_only_what_is_behind_the_snapshot),
         cmocka_unit_test(test_snapshots_of_two_nodes_are_the_same_bytes),
         cmocka_unit_test(test_snapshot_lists_known_addresses_only),
-        cmocka_unit_test(test_snapshot_is_sent_with_the_members_of_now),
         cmocka_unit_test(test_joiner_is_named_in_the_snapshot_it_gets),
         cmocka_unit_test(test_what_can_be_taken),
     };

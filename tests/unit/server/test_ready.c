@@ -41,32 +41,17 @@ static size_t sent_of(uint64_t type)
 }
 
 /* One that has written down all that its start brought: 3 founding entries. */
-static void begin_with(uint64_t snapshot_count)
+static int begin(void **state)
 {
-    sim_cluster_init(&cluster,
-                     &(struct sim_options){.n = 3,
-                                           .seed = 7,
-                                           .late_writes = true,
-                                           .snapshot_count = snapshot_count});
+    (void)state;
+    sim_cluster_init(&cluster, &(struct sim_options){
+                                   .n = 3, .seed = 7, .late_writes = true});
     sim_start_all(&cluster);
     machine = &cluster.nodes[1];
     node = machine->node;
     sim_settle(&cluster);
     node->peers.send = note_sent;
     sent.n = 0;
-}
-
-static int begin(void **state)
-{
-    (void)state;
-    begin_with(1000);
-    return 0;
-}
-
-static int begin_with_snapshots(void **state)
-{
-    (void)state;
-    begin_with(4);
     return 0;
 }
 
@@ -316,30 +301,6 @@ static void test_snapshot_is_a_write_of_its_own(void **state)
     assert_int_equal(memory_storage_last_index(&node->log), 10);
 }
 
-/* A snapshot counts at the next start only if the commit index on disk has come
- * as far: that is written first, and nothing is applied meanwhile. */
-static void test_snapshot_waits_for_the_commit_index(void **state)
-{
-    (void)state;
-    receive(5, 3, 1, 3, 3); /* 4 to 6 */
-    write_now();
-    receive(5, 6, 5, 1, 3); /* 7 */
-    receive(5, 7, 5, 0, 6);
-    assert_int_equal(node->applied, 6);
-    write_now();
-    assert_null(machine->held.own);
-    assert_int_equal(machine->held.w.hard_state.commit, 6);
-    receive(5, 7, 5, 0, 7);
-    assert_int_equal(node->applied, 6);
-    write_now();
-    assert_non_null(machine->held.own);
-    assert_int_equal(machine->held.own->index, 6);
-    assert_int_equal(node->log.hard_state.commit, 6);
-    write_now();
-    assert_int_equal(node->applied, 7);
-    assert_int_equal(node->snapshot_index, 6);
-}
-
 /* A node that ends keeps nothing of what was under way. */
 static void test_end_in_the_middle(void **state)
 {
@@ -361,9 +322,6 @@ int main(void)
         TEST(test_leader_with_a_stuck_disk_is_silent),
         TEST(test_change_is_applied_behind_its_write),
         TEST(test_snapshot_is_a_write_of_its_own),
-        cmocka_unit_test_setup_teardown(
-            test_snapshot_waits_for_the_commit_index, begin_with_snapshots,
-            end),
         TEST(test_end_in_the_middle),
     };
 

@@ -118,8 +118,8 @@ static const struct raftnode_write nothing = {.must_sync = true};
 
 static void begin_two_writes(struct fixture *f)
 {
-    checker_submit(f->sim.checker, follower(f), &nothing, NULL);
-    checker_submit(f->sim.checker, follower(f), &nothing, NULL);
+    checker_submit(f->sim.checker, follower(f), &nothing);
+    checker_submit(f->sim.checker, follower(f), &nothing);
 }
 
 static void promise_before_it_is_written(struct fixture *f)
@@ -130,7 +130,7 @@ static void promise_before_it_is_written(struct fixture *f)
                              .term = r->term,
                              .index = raft_log_last_index(&r->log) + 1};
 
-    checker_submit(f->sim.checker, follower(f), &nothing, NULL);
+    checker_submit(f->sim.checker, follower(f), &nothing);
     checker_send(f->sim.checker, follower(f), &m);
 }
 
