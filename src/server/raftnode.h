@@ -43,6 +43,8 @@ struct raftnode_write {
      * synced. NULL: none; never beside `snapshot`. */
     const struct raft_snapshot *marker;
     bool must_sync;
+    /* There are requests that wait for the loop, and not for this write. */
+    bool others_wait;
 };
 
 /* `rc` 0: all of it is durable (what must_sync asked for). Negative: the disk

@@ -247,6 +247,7 @@ static void join_appends(struct raftnode *rn, struct raftnode_write *w)
         list_push_back(&rn->writing, &a->link);
         join(rn, w, a);
     }
+    w->others_wait = rn->reads.n > 0;
     w->entries = rn->writing_entries.items;
     w->n_entries = rn->writing_entries.len;
     w->marker = snapshots_marker(rn, w->hard_state.commit);

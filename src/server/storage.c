@@ -20,7 +20,7 @@
 #include "wal/wal.h"
 
 /* A longer write takes time of its own, beside that of its sync. */
-#define BRIEF_WRITE_BYTES (32 * KiB)
+#define BRIEF_WRITE_BYTES (16 * KiB)
 
 /* What is asked of a worker. Nobody but it looks at the job, or at what the job
  * is about, before it is done. */
@@ -328,7 +328,7 @@ static bool is_brief(const struct raftnode_write *w)
     for (size_t i = 0; i < w->n_entries && bytes <= BRIEF_WRITE_BYTES; i++) {
         bytes += w->entries[i]->len;
     }
-    return w->snapshot == NULL && bytes <= BRIEF_WRITE_BYTES;
+    return w->snapshot == NULL && bytes <= BRIEF_WRITE_BYTES && !w->others_wait;
 }
 
 static void begin(struct storage *st, const struct storage_worker *worker,

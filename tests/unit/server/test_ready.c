@@ -302,6 +302,33 @@ static void test_snapshot_is_a_write_of_its_own(void **state)
 }
 
 /* A node that ends keeps nothing of what was under way. */
+static void on_read(struct request *req, int rc, struct bytes value)
+{
+    (void)req;
+    (void)rc;
+    (void)value;
+}
+
+/* A write is not to hold up the loop while a read waits for it. */
+static void test_write_says_whether_others_wait(void **state)
+{
+    struct request read;
+
+    (void)state;
+    receive(5, 3, 1, 1, 3);
+    assert_false(machine->held.w.others_wait);
+    write_now();
+    raftnode_init_get(node, &read, (struct bytes){(const uint8_t *)"/k", 2},
+                      on_read);
+    raftnode_submit(node, &read);
+    receive(5, 4, 5, 1, 3);
+    assert_true(machine->held.w.others_wait);
+    raftnode_cancel(node, &read);
+    write_now();
+    receive(5, 5, 5, 1, 3);
+    assert_false(machine->held.w.others_wait);
+}
+
 static void test_end_in_the_middle(void **state)
 {
     (void)state;
@@ -322,6 +349,7 @@ int main(void)
         TEST(test_leader_with_a_stuck_disk_is_silent),
         TEST(test_change_is_applied_behind_its_write),
         TEST(test_snapshot_is_a_write_of_its_own),
+        TEST(test_write_says_whether_others_wait),
         TEST(test_end_in_the_middle),
     };
 

@@ -477,6 +477,89 @@ static void test_second_process_is_locked_out(void **state)
     sim_vfs_free(disk);
 }
 
+/* A worker that does all at once. */
+struct worker {
+    int n_brief;
+    int n_long;
+};
+
+static void run_now(void *ctx, bool brief, void (*work)(void *arg),
+                    void (*done)(void *arg), void *arg)
+{
+    struct worker *w = ctx;
+
+    w->n_brief += brief;
+    w->n_long += !brief;
+    work(arg);
+    done(arg);
+}
+
+static struct raft_entry *make_long_entry(uint64_t index, size_t len)
+{
+    struct raft_entry *e = raft_entry_alloc(RAFT_ENTRY_NORMAL, len);
+
+    memset(e->data, 'x', len);
+    e->term = 1;
+    e->index = index;
+    return e;
+}
+
+/* What takes longer than its sync, and what others would wait for, is another
+ * thread's. */
+static void test_worker_is_told_what_is_brief(void **state)
+{
+    static const struct {
+        const char *name;
+        size_t len; /* of each of two entries */
+        bool others_wait;
+        bool brief;
+    } cases[] = {
+        {"small", 100, false, true},
+        {"just so", 8 * 1024, false, true},
+        {"large", 8 * 1024 + 1, false, false},
+        {"others wait", 100, true, false},
+    };
+    struct sim_vfs *disk = sim_vfs_new();
+    struct worker worker = {0};
+    struct storage_options o = {
+        .fs = sim_vfs_base(disk),
+        .wal_dir = "wal",
+        .snap_dir = "snap",
+        .worker = {&worker, run_now},
+    };
+    struct raftnode_recovered found;
+    struct storage *st;
+    struct errmsg em;
+
+    (void)state;
+    assert_int_equal(storage_open(&o, &st, &found, &em), 0);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct raftnode_storage seam = storage_seam(st);
+        struct raft_entries entries = {0};
+        struct result r = {0};
+
+        raft_entries_take(&entries, make_long_entry(2 * i + 1, cases[i].len));
+        raft_entries_take(&entries, make_long_entry(2 * i + 2, cases[i].len));
+        struct raftnode_write w = {
+            .hard_state = {1, 1, 0},
+            .entries = entries.items,
+            .n_entries = entries.len,
+            .must_sync = true,
+            .others_wait = cases[i].others_wait,
+        };
+        worker = (struct worker){0};
+        seam.submit(seam.ctx, &w, on_done, &r);
+        assert_true(r.called);
+        if (worker.n_brief != cases[i].brief ||
+            worker.n_long == cases[i].brief) {
+            fail_msg("%s", cases[i].name);
+        }
+        raft_entries_release(&entries);
+    }
+    close_storage(st, &found);
+    sim_vfs_free(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_power_cut_at_every_call_of_a_received_snapshot),
         cmocka_unit_test(test_power_cut_after_a_death_at_the_first_start),
         cmocka_unit_test(test_second_process_is_locked_out),
+        cmocka_unit_test(test_worker_is_told_what_is_brief),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
