@@ -562,6 +562,29 @@ static void test_release_deletes_from_the_oldest(void **state)
     rig_release(&r);
 }
 
+/* The first failure stays the one that is told. */
+static void test_release_fails_behind_another_failure(void **state)
+{
+    struct wal_rig r;
+    struct wal_released *released;
+    struct errmsg first;
+
+    (void)state;
+    create(&r, SMALL);
+    fill_segments(&r, 1, 50);
+    assert_int_equal(wal_release_to(r.w, 40, &released, &r.em), 0);
+    assert_int_equal(rig_save(&r, 1, 51, 1, 20, 50), 0);
+    sim_vfs_fail(r.v, (struct sim_fault){.ops = SIM_CALL_SYNC, .rc = -EIO});
+    assert_int_equal(rig_sync(&r), -EIO);
+    first = r.em;
+    sim_vfs_fail(r.v, (struct sim_fault){.ops = SIM_CALL_UNLINK, .rc = -EROFS});
+    assert_int_equal(wal_released_delete(released, &r.em), -EROFS);
+    wal_release_end(r.w, released);
+    assert_int_equal(rig_sync(&r), -EIO);
+    assert_string_equal(r.em.text, first.text);
+    rig_release(&r);
+}
+
 static void test_released_log_does_not_reach_the_beginning(void **state)
 {
     struct wal_rig r;
@@ -924,6 +947,7 @@ int main(void)
         cmocka_unit_test(test_smaller_segments_after_a_restart),
         cmocka_unit_test(test_trimming_fails),
         cmocka_unit_test(test_release_deletes_from_the_oldest),
+        cmocka_unit_test(test_release_fails_behind_another_failure),
         cmocka_unit_test(test_released_log_does_not_reach_the_beginning),
         cmocka_unit_test(test_segment_is_named_after_what_was_kept),
         cmocka_unit_test(test_older_marker_can_be_chosen),
