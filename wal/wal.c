@@ -27,8 +27,10 @@
 #include "wal/recover.h"
 #include "wal/repair.h"
 
-/* A buffer that grew beyond this is given back after its group. */
-#define GROUP_KEEP_BYTES (8 * MiB)
+/* A group's buffer is kept for the next one, but not if it is larger than the
+ * first of these, or larger than the second and hardly used. */
+#define GROUP_KEEP_BYTES  (8 * MiB)
+#define GROUP_SMALL_BYTES (512 * KiB)
 /* Groups shorter than this write zeros behind them, up to so many bytes, when
  * they reach blocks that were only reserved so far. */
 #define ZEROS_BEHIND_MAX (32 * KiB)
@@ -217,7 +219,8 @@ static int flush(struct wal *w)
     w->tail_size = max_u64(w->tail_size, w->tail_offset);
     w->bytes_written += n;
     buf_reset(&w->group);
-    if (w->group.cap > GROUP_KEEP_BYTES) {
+    if (w->group.cap > GROUP_KEEP_BYTES ||
+        (w->group.cap > GROUP_SMALL_BYTES && n < w->group.cap / 16)) {
         buf_release(&w->group);
     }
     return 0;

@@ -48,13 +48,19 @@ uint64_t http_net_now_ms(const struct http_net *net)
     return uv_now(net->loop);
 }
 
+void http_net_trim(struct http_net *net)
+{
+    while (net->n_pool > 0) {
+        buf_release(&net->pool[--net->n_pool]);
+    }
+    net->pool_bytes = 0;
+}
+
 static void free_net(struct http_net *net)
 {
     struct list *node;
 
-    while (net->n_pool > 0) {
-        buf_release(&net->pool[--net->n_pool]);
-    }
+    http_net_trim(net);
     /* The node is an exchange's first field, and its memory. */
     while ((node = list_pop_front(&net->free_exchanges)) != NULL) {
         xfree(node);

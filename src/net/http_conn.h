@@ -42,6 +42,9 @@ struct http_net *http_net_new(uv_loop_t *loop, const struct logger *lg);
  * after everything that may answer has run. */
 void http_net_flush(struct http_net *net);
 
+/* Free what is kept for reuse, which may be far more than is needed now. */
+void http_net_trim(struct http_net *net);
+
 /* Everything must be closed (listeners, clients, and the loop run until their
  * connections are gone); the last of it goes with the next turn of the loop.
  * NULL: no-op. */

@@ -745,6 +745,7 @@ static void maybe_trim(struct server *s)
 {
     if (uv_now(&s->loop) >= s->trim_at_ms) {
         s->trim_at_ms = uv_now(&s->loop) + TRIM_INTERVAL_MS;
+        http_net_trim(s->net);
         (void)malloc_trim(0);
     }
 }
