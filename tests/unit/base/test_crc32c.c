@@ -124,6 +124,33 @@ static void test_long_runs(void **state)
     }
 }
 
+/* Two runs, joined by their CRCs alone, at every kind of length. */
+static void test_combine(void **state)
+{
+    static uint8_t data[5000];
+    struct rng r;
+
+    (void)state;
+    rng_seed(&r, 6);
+    for (size_t i = 0; i < sizeof(data); i++) {
+        data[i] = (uint8_t)rng_next(&r);
+    }
+    for (size_t n = 0; n < 500; n++) {
+        size_t len = n < 40 ? n : rng_below(&r, sizeof(data) + 1);
+        size_t cut = rng_below(&r, len + 1);
+
+        assert_int_equal(crc32c_combine(crc32c(0, data, cut),
+                                        crc32c(0, data + cut, len - cut),
+                                        len - cut),
+                         crc32c(0, data, len));
+    }
+    /* Far beyond 32 bits. x has the order 2^31 - 1: as many bytes change
+     * nothing. */
+    assert_int_equal(crc32c_combine(0, 0x12345678, UINT64_MAX), 0x12345678);
+    assert_int_equal(crc32c_combine(0x12345678, 0, UINT64_C(0x7fffffff) * 12),
+                     crc32c_combine(0x12345678, 0, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_shared_vectors),
         cmocka_unit_test(test_lengths_alignments_and_cuts),
         cmocka_unit_test(test_long_runs),
+        cmocka_unit_test(test_combine),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

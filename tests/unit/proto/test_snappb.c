@@ -85,12 +85,53 @@ static void test_largest_head_fits(void **state)
     assert_true(snappb_head_size(UINT32_MAX, SIZE_MAX) <= SNAPPB_HEAD_MAX);
 }
 
+/* The head alone, as it is read from a file that is not read as a whole. */
+static void test_head_decode(void **state)
+{
+    static const struct {
+        const char *name;
+        const char *hex;
+        int want; /* size, or an error */
+        uint32_t crc;
+        uint64_t data_len;
+    } cases[] = {
+        {"with the data behind", "08 f8acd19101 12 02 aabb", 8, 0x12345678, 2},
+        {"without it", "08 05 12 ffffffff0f", 8, 5, UINT32_MAX},
+        {"nothing", "", ERR_MALFORMED, 0, 0},
+        {"tag alone", "08", ERR_MALFORMED, 0, 0},
+        {"no data", "08 05", ERR_MALFORMED, 0, 0},
+        {"no length", "08 05 12", ERR_MALFORMED, 0, 0},
+        {"length cut off", "08 05 12 80", ERR_MALFORMED, 0, 0},
+        {"other order", "12 01 aa 08 05", ERR_MALFORMED, 0, 0},
+        {"data as varint", "08 05 10 00", ERR_MALFORMED, 0, 0},
+        {"crc of 33 bits", "08 8080808010 12 00", ERR_MALFORMED, 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        uint32_t crc = 0;
+        uint64_t data_len = 0;
+        size_t len;
+        uint8_t *in = hex_decode(cases[i].hex, &len);
+        int rc = snappb_head_decode((struct bytes){in, len}, &crc, &data_len);
+
+        print_message("  %s\n", cases[i].name);
+        assert_int_equal(rc, cases[i].want);
+        if (rc > 0) {
+            assert_int_equal(crc, cases[i].crc);
+            assert_true(data_len == cases[i].data_len);
+        }
+        xfree(in);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decode),
         cmocka_unit_test(test_heads_as_protobuf_c),
         cmocka_unit_test(test_largest_head_fits),
+        cmocka_unit_test(test_head_decode),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

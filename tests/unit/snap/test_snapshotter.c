@@ -9,6 +9,7 @@
 
 #include "proto/snappb.h"
 #include "src/base/alloc.h"
+#include "src/base/buf.h"
 #include "src/base/crc32c.h"
 #include "src/base/log.h"
 #include "tests/lib/cmocka.h"
@@ -362,6 +363,224 @@ static void test_save_avoids_crc_zero(void **state)
     xfree(file);
 }
 
+/* --- content that is made while it is written --- */
+
+struct made {
+    struct bytes data;
+    size_t piece;  /* bytes in each */
+    size_t n_runs; /* how often all of it was asked for */
+};
+
+static int write_made(void *ctx,
+                      int (*sink_piece)(void *arg, struct bytes piece),
+                      void *arg)
+{
+    struct made *m = ctx;
+
+    m->n_runs++;
+    for (size_t at = 0; at < m->data.len; at += m->piece) {
+        size_t left = m->data.len - at;
+        int rc =
+            sink_piece(arg, (struct bytes){m->data.data + at,
+                                           left < m->piece ? left : m->piece});
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* The same bytes as from memory, whatever the pieces. */
+static void assert_same_file(struct fixture *f, struct raft_snapshot *snap,
+                             size_t piece)
+{
+    static const char name[] = "0000000000000001-0000000000000005.snap";
+    struct made made = {.data = {snap->data, snap->len}, .piece = piece};
+    const struct snapshot_content content = {&made, write_made};
+    struct raft_snapshot *head = raft_snapshot_head(snap);
+    size_t len;
+    size_t want_len;
+
+    assert_int_equal(snapshotter_save(&f->s, snap, NULL), 0);
+    uint8_t *want = read_file(f, name, &want_len);
+    assert_int_equal(snapshotter_save_content(&f->s, head, &content, NULL), 0);
+    uint8_t *got = read_file(f, name, &len);
+    assert_int_equal(made.n_runs, 2);
+    assert_int_equal(len, want_len);
+    assert_memory_equal(got, want, len);
+    xfree(got);
+    xfree(want);
+    raft_snapshot_unref(head);
+}
+
+static void test_content_makes_the_same_file(void **state)
+{
+    static const size_t lens[] = {1, 127, 128, 16384, 3000000};
+    static const size_t pieces[] = {1, 7, 4096, 300000};
+    uint8_t *data = xmalloc(3000000);
+
+    for (size_t i = 0; i < 3000000; i++) {
+        data[i] = (uint8_t)(i * i >> 5);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+        for (size_t k = 0; k < ARRAY_LEN(pieces); k++) {
+            if (lens[i] / pieces[k] < 20000) {
+                struct raft_snapshot *snap = make_snapshot(1, 5, data, lens[i]);
+
+                assert_same_file(*state, snap, pieces[k]);
+                raft_snapshot_unref(snap);
+            }
+        }
+    }
+    xfree(data);
+}
+
+static void test_content_avoids_crc_zero(void **state)
+{
+    struct raft_snapshot *snap = make_snapshot(1, 5, "{\"/k\":\"0000", 11);
+
+    force_crc(snap, 0);
+    assert_same_file(*state, snap, 4);
+    raft_snapshot_unref(snap);
+}
+
+static int stop(void *ctx, int (*sink_piece)(void *arg, struct bytes piece),
+                void *arg)
+{
+    (void)ctx;
+    (void)sink_piece;
+    (void)arg;
+    return ERR_STOPPED;
+}
+
+static int endless(void *ctx, int (*sink_piece)(void *arg, struct bytes piece),
+                   void *arg)
+{
+    int rc = 0;
+
+    while (rc == 0) {
+        rc = sink_piece(arg, *(const struct bytes *)ctx);
+    }
+    return rc;
+}
+
+/* Content that ends early, or not at all, leaves nothing. */
+static void test_content_may_fail(void **state)
+{
+    struct fixture *f = *state;
+    struct raft_snapshot *snap = make_snapshot(1, 5, "", 0);
+    struct raft_snapshot *head = raft_snapshot_head(snap);
+    struct bytes piece = {xcalloc(1 << 20, 1), 1 << 20};
+    struct snapshot_content content = {&piece, endless};
+
+    assert_int_equal(snapshotter_save_content(&f->s, head, &content, NULL),
+                     ERR_TOO_LARGE);
+    content.write = stop;
+    assert_int_equal(snapshotter_save_content(&f->s, head, &content, NULL),
+                     ERR_STOPPED);
+    assert_names(f, "");
+    xfree((void *)(uintptr_t)piece.data);
+    raft_snapshot_unref(head);
+    raft_snapshot_unref(snap);
+}
+
+/* --- reading in pieces --- */
+
+/* Read all of the file's source, `piece` bytes at a time, into `out`. */
+static int read_source(struct fixture *f, size_t piece, struct buf *out)
+{
+    struct raft_snapshot_source *s;
+    int rc = snapshotter_open_source(&f->s, 1, 5, &s, NULL);
+
+    if (rc < 0) {
+        return rc;
+    }
+    while (rc == 0 && out->len < s->size) {
+        size_t left = s->size - out->len;
+        size_t n = left < piece ? left : piece;
+
+        rc = s->ops->read(s, buf_reserve(out, n), n, NULL);
+        if (rc == 0) {
+            buf_commit(out, n);
+        }
+    }
+    s->ops->close(s);
+    return rc;
+}
+
+static void test_source_gives_what_was_saved(void **state)
+{
+    static const size_t pieces[] = {1, 5, 64, 4096};
+    struct fixture *f = *state;
+    struct raft_snapshot *snap = make_snapshot(1, 5, "{\"/a\":\"1\"}", 10);
+    size_t len = raft_snapshot_size(snap);
+    uint8_t *want = xmalloc(len);
+    struct buf got;
+
+    (void)raft_snapshot_encode(snap, want);
+    assert_int_equal(snapshotter_save(&f->s, snap, NULL), 0);
+    buf_init(&got, BUF_UNLIMITED);
+    for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+        buf_reset(&got);
+        assert_int_equal(read_source(f, pieces[i], &got), 0);
+        assert_int_equal(got.len, len);
+        assert_memory_equal(got.data, want, len);
+    }
+    buf_release(&got);
+    raft_snapshot_unref(snap);
+    xfree(want);
+}
+
+static void test_source_outlives_its_name(void **state)
+{
+    struct fixture *f = *state;
+    struct raft_snapshot_source *source;
+    struct raft_snapshot *head;
+    struct raft_snapshot *back;
+
+    save(f, 1, 5, "{\"/a\":\"1\"}");
+    assert_int_equal(snapshotter_open_source(&f->s, 1, 5, &source, NULL), 0);
+    snapshotter_purge(&f->s, 5, 0);
+    assert_names(f, "");
+    head = raft_snapshot_new();
+    head->source = source;
+    assert_int_equal(raft_snapshot_size(head), source->size);
+    assert_int_equal(raft_snapshot_load(head, &back, NULL), 0);
+    assert_int_equal(back->index, 5);
+    assert_memory_equal(back->data, "{\"/a\":\"1\"}", 9);
+    raft_snapshot_unref(back);
+    raft_snapshot_unref(head); /* closes it */
+    assert_int_equal(snapshotter_open_source(&f->s, 1, 5, &source, NULL),
+                     ERR_NO_SNAPSHOT);
+}
+
+/* Whatever is changed or missing: the last piece is not given away. */
+static void test_source_of_a_damaged_file(void **state)
+{
+    static const char name[] = "0000000000000001-0000000000000005.snap";
+    struct fixture *f = *state;
+    struct buf got;
+    size_t len;
+
+    save(f, 1, 5, "{\"/a\":\"1\"}");
+    uint8_t *file = read_file(f, name, &len);
+    buf_init(&got, BUF_UNLIMITED);
+    for (size_t i = 0; i < len; i++) {
+        file[i] ^= 0x10;
+        write_file(f, name, file, len);
+        file[i] ^= 0x10;
+        buf_reset(&got);
+        assert_int_equal(read_source(f, 4, &got), ERR_DAMAGED);
+    }
+    for (size_t cut = 0; cut < len; cut++) {
+        write_file(f, name, file, cut);
+        buf_reset(&got);
+        assert_int_equal(read_source(f, 4, &got), ERR_DAMAGED);
+    }
+    buf_release(&got);
+    xfree(file);
+}
+
 /* --- damage --- */
 
 #define NAME   "0000000000000003-0000000000000007.snap"
@@ -639,6 +858,12 @@ int main(void)
         TEST(test_save_into_missing_directory_fails),
         TEST(test_load_says_there_is_none),
         TEST(test_save_avoids_crc_zero),
+        TEST(test_content_makes_the_same_file),
+        TEST(test_content_avoids_crc_zero),
+        TEST(test_content_may_fail),
+        TEST(test_source_gives_what_was_saved),
+        TEST(test_source_outlives_its_name),
+        TEST(test_source_of_a_damaged_file),
         TEST(test_load_refuses_every_cut),
         TEST(test_load_refuses_every_flipped_bit),
         TEST(test_load_compares_name_and_content),
