@@ -20,8 +20,10 @@
 #include "src/base/bounds.h"
 #include "src/base/crc32c.h"
 
-/* A sync of another file may have to wait for one of this size. */
-#define SYNC_EVERY_BYTES (1 * MiB)
+/* A sync of another file may have to wait for one of this size. Three nodes on
+ * one disk that write 120 MB each: a log's sync beside them takes 5 ms in the
+ * worst of a hundred; with 1 MiB 17 ms, with 4 MiB 89 ms. */
+#define SYNC_EVERY_BYTES (256 * KiB)
 
 /* Of what is made here; more could not be sent. */
 #define CONTENT_MAX (PEER_MESSAGE_MAX - 1 * MiB)

@@ -1,8 +1,8 @@
 /* Keys and values. pairs.h has the states.
  *
- * A pair is one allocation, key and value behind each other, rounded up to a
- * size class: a key that is written again and again with values of about the
- * same length keeps its memory and costs one copy. */
+ * A pair is one item of the slab, key and value behind each other, rounded up
+ * to a size class: a key that is written again and again with values of about
+ * the same length keeps its memory and costs one copy. */
 
 #include "src/kv/pairs.h"
 
@@ -70,32 +70,46 @@ static bool replace_value(struct pair *p, struct bytes value)
     return true;
 }
 
-/* map[key] = value; whether the key is new to this map. */
-static bool set_in(struct map *map, struct bytes key, struct bytes value)
+static size_t pair_size(size_t key_len, size_t value_len)
 {
-    struct pair *p = map_find(map, key);
-    bool is_new = p == NULL;
+    return sizeof(struct pair) + size_class(key_len + value_len);
+}
 
-    if (!is_new && replace_value(p, value)) {
+static void free_pair(struct pairs *p, struct pair *pair)
+{
+    if (pair != NULL) {
+        slab_free(&p->slab, pair, pair_size(pair->key_len, pair->value_len));
+    }
+}
+
+/* map[key] = value; whether the key is new to this map. */
+static bool set_in(struct pairs *p, struct map *map, struct bytes key,
+                   struct bytes value)
+{
+    struct pair *pair = map_find(map, key);
+    bool is_new = pair == NULL;
+
+    if (!is_new && replace_value(pair, value)) {
         return false;
     }
     ASSERT(key.len < UINT32_MAX && value.len < UINT32_MAX);
-    p = xmalloc(sizeof(*p) + size_class(key.len + value.len));
-    p->key_len = (uint32_t)key.len;
-    p->value_len = (uint32_t)value.len;
-    copy_bytes(p->bytes, key);
-    copy_bytes(p->bytes + key.len, value);
-    xfree(map_put(map, p));
+    pair = slab_alloc(&p->slab, pair_size(key.len, value.len));
+    pair->key_len = (uint32_t)key.len;
+    pair->value_len = (uint32_t)value.len;
+    copy_bytes(pair->bytes, key);
+    copy_bytes(pair->bytes + key.len, value);
+    free_pair(p, map_put(map, pair));
     return is_new;
 }
 
-static void release_map(struct map *map)
+/* Small pairs go with the slab. */
+static void release_map(struct pairs *p, struct map *map)
 {
     size_t pos = 0;
-    struct pair *p;
+    struct pair *pair;
 
-    while ((p = map_next(map, &pos)) != NULL) {
-        xfree(p);
+    while (p->slab.n_large > 0 && (pair = map_next(map, &pos)) != NULL) {
+        free_pair(p, pair);
     }
     map_release(map);
 }
@@ -105,6 +119,7 @@ static void release_map(struct map *map)
 void pairs_init(struct pairs *p, uint64_t seed)
 {
     *p = (struct pairs){.state = PAIRS_PLAIN};
+    slab_init(&p->slab);
     map_init(&p->base, pair_key, seed);
     map_init(&p->overlay, pair_key, seed);
 }
@@ -112,8 +127,9 @@ void pairs_init(struct pairs *p, uint64_t seed)
 void pairs_release(struct pairs *p)
 {
     ASSERT(p->state != PAIRS_FROZEN);
-    release_map(&p->base);
-    release_map(&p->overlay);
+    release_map(p, &p->base);
+    release_map(p, &p->overlay);
+    slab_release(&p->slab);
     p->state = PAIRS_PLAIN;
     p->len = 0;
 }
@@ -124,20 +140,20 @@ void pairs_set(struct pairs *p, struct bytes key, struct bytes value)
 
     switch (p->state) {
     case PAIRS_FROZEN:
-        is_new =
-            set_in(&p->overlay, key, value) && map_find(&p->base, key) == NULL;
+        is_new = set_in(p, &p->overlay, key, value) &&
+                 map_find(&p->base, key) == NULL;
         break;
     case PAIRS_MELTING:
         /* Nothing is put into a map that melts; what it has it may change. */
         if (map_find(&p->overlay, key) != NULL) {
-            is_new = set_in(&p->overlay, key, value);
+            is_new = set_in(p, &p->overlay, key, value);
         } else {
-            is_new = set_in(&p->base, key, value);
+            is_new = set_in(p, &p->base, key, value);
         }
         pairs_melt(p, MELT_PER_SET);
         break;
     case PAIRS_PLAIN:
-        is_new = set_in(&p->base, key, value);
+        is_new = set_in(p, &p->base, key, value);
         break;
     }
     p->len += is_new;
@@ -165,7 +181,7 @@ void pairs_melt(struct pairs *p, size_t n)
         return;
     }
     while (n-- > 0 && (pair = map_drain(&p->overlay, &p->melted)) != NULL) {
-        xfree(map_put(&p->base, pair));
+        free_pair(p, map_put(&p->base, pair));
     }
     if (p->overlay.len == 0) {
         map_release(&p->overlay);
