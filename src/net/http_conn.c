@@ -167,7 +167,7 @@ void http_net_give_buf(struct http_net *net, struct buf *b)
 }
 
 /* RFC 9110 5.6.7. Made by hand: strftime follows the locale. */
-const char *http_net_date(struct http_net *net)
+struct bytes http_net_date(struct http_net *net)
 {
     static const char *const days[] = {"Sun", "Mon", "Tue", "Wed",
                                        "Thu", "Fri", "Sat"};
@@ -178,24 +178,26 @@ const char *http_net_date(struct http_net *net)
     uv_timeval64_t tv;
     struct tm tm;
 
-    if (net->date[0] != '\0' && now < net->date_due_ms) {
-        return net->date;
+    if (net->date_len > 0 && now < net->date_due_ms) {
+        return (struct bytes){(const uint8_t *)net->date, net->date_len};
     }
     if (uv_gettimeofday(&tv) != 0) {
-        return "";
+        return (struct bytes){NULL, 0};
     }
     time_t t = (time_t)tv.tv_sec;
     if (gmtime_r(&t, &tm) == NULL) {
-        return "";
+        return (struct bytes){NULL, 0};
     }
-    (void)snprintf(
+    int n = snprintf(
         net->date, sizeof(net->date),
         "Date: %s, %02u %s %04u %02u:%02u:%02u GMT\r\n", days[tm.tm_wday % 7],
         (unsigned)tm.tm_mday % 100, months[tm.tm_mon % 12],
         (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)tm.tm_hour % 100,
         (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100);
+    ASSERT(n > 0 && (size_t)n < sizeof(net->date));
+    net->date_len = (size_t)n;
     net->date_due_ms = now + 1000 - (uint64_t)tv.tv_usec / 1000;
-    return net->date;
+    return (struct bytes){(const uint8_t *)net->date, net->date_len};
 }
 
 /* --- life of a connection --- */

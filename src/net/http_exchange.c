@@ -160,44 +160,20 @@ void http_exchange_advance(struct server_conn *sc)
     server_conn_update_deadline(sc);
 }
 
-static const char *reason_of(int status)
+/* Heads are put together in place: an answer is mostly head, and appending it
+ * piece by piece took a sixth of the time of a read. */
+static uint8_t *put(uint8_t *p, const void *data, size_t len)
 {
-    static const struct {
-        int status;
-        const char *reason;
-    } reasons[] = {
-        {200, "OK"},
-        {202, "Accepted"},
-        {204, "No Content"},
-        {301, "Moved Permanently"},
-        {304, "Not Modified"},
-        {400, "Bad Request"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {409, "Conflict"},
-        {410, "Gone"},
-        {412, "Precondition Failed"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {417, "Expectation Failed"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
-        if (reasons[i].status == status) {
-            return reasons[i].reason;
-        }
+    if (len > 0) {
+        memcpy(p, data, len);
     }
-    return "Status";
+    return p + len;
 }
 
+#define PUT(p, text) put(p, text, sizeof(text) - 1)
+
 /* Decimal, without the cost of a format. */
-static void append_number(struct buf *b, uint64_t v)
+static uint8_t *put_number(uint8_t *p, uint64_t v)
 {
     char digits[20];
     size_t at = sizeof(digits);
@@ -206,27 +182,108 @@ static void append_number(struct buf *b, uint64_t v)
         digits[--at] = (char)('0' + v % 10);
         v /= 10;
     } while (v > 0);
-    (void)buf_append(b, digits + at, sizeof(digits) - at);
+    return put(p, digits + at, sizeof(digits) - at);
 }
 
-static void append_status_line(struct http_exchange *x, struct buf *out,
-                               int status)
+static struct bytes line_of(int status)
 {
-    (void)buf_append_str(out, "HTTP/1.1 ");
-    append_number(out, (uint64_t)status);
-    (void)buf_append_byte(out, ' ');
-    (void)buf_append_str(out, reason_of(status));
-    (void)buf_append_str(out, "\r\n");
-    (void)buf_append_str(out, http_net_date(x->sc->c.net));
+#define LINE(number, reason)                                                   \
+    {                                                                          \
+        number, "HTTP/1.1 " #number " " reason "\r\n",                         \
+            sizeof("HTTP/1.1 " #number " " reason "\r\n") - 1                  \
+    }
+    static const struct {
+        int status;
+        const char *line;
+        size_t len;
+    } lines[] = {
+        LINE(200, "OK"),
+        LINE(204, "No Content"),
+        LINE(404, "Not Found"),
+        LINE(202, "Accepted"),
+        LINE(301, "Moved Permanently"),
+        LINE(304, "Not Modified"),
+        LINE(400, "Bad Request"),
+        LINE(405, "Method Not Allowed"),
+        LINE(409, "Conflict"),
+        LINE(410, "Gone"),
+        LINE(412, "Precondition Failed"),
+        LINE(413, "Content Too Large"),
+        LINE(414, "URI Too Long"),
+        LINE(417, "Expectation Failed"),
+        LINE(431, "Request Header Fields Too Large"),
+        LINE(500, "Internal Server Error"),
+        LINE(501, "Not Implemented"),
+        LINE(503, "Service Unavailable"),
+        LINE(504, "Gateway Timeout"),
+        LINE(505, "HTTP Version Not Supported"),
+    };
+#undef LINE
+
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        if (lines[i].status == status) {
+            return (struct bytes){(const uint8_t *)lines[i].line, lines[i].len};
+        }
+    }
+    return (struct bytes){NULL, 0};
 }
 
-static void append_connection(const struct http_exchange *x, struct buf *out)
+/* Status line, date, and our own fields, which are all short. */
+#define HEAD_MAX 192
+
+static uint8_t *put_status_line(const struct http_exchange *x, uint8_t *p,
+                                int status)
+{
+    struct bytes line = line_of(status);
+    struct bytes date = http_net_date(x->sc->c.net);
+
+    if (line.len > 0) {
+        p = put(p, line.data, line.len);
+    } else {
+        ASSERT(status >= 100 && status <= 999);
+        p = PUT(p, "HTTP/1.1 ");
+        p = put_number(p, (uint64_t)status);
+        p = PUT(p, " Status\r\n");
+    }
+    return put(p, date.data, date.len);
+}
+
+static uint8_t *put_connection(const struct http_exchange *x, uint8_t *p)
 {
     if (x->close) {
-        (void)buf_append_str(out, "Connection: close\r\n");
-    } else if (x->minor == 0) {
-        (void)buf_append_str(out, "Connection: keep-alive\r\n");
+        return PUT(p, "Connection: close\r\n");
     }
+    return x->minor == 0 ? PUT(p, "Connection: keep-alive\r\n") : p;
+}
+
+/* The answer, in one piece of `out`. */
+static void append_answer(const struct http_exchange *x, struct buf *out,
+                          const struct http_response *r)
+{
+    bool no_length = r->status == 204 || r->status == 304;
+    size_t type_len = r->content_type != NULL ? strlen(r->content_type) : 0;
+    size_t fields_len = r->fields != NULL ? strlen(r->fields) : 0;
+    size_t body_len = no_length || x->is_head ? 0 : r->body.len;
+    uint8_t *start =
+        buf_reserve(out, HEAD_MAX + type_len + fields_len + body_len);
+    uint8_t *p = put_status_line(x, start, r->status);
+
+    if (type_len > 0) {
+        p = PUT(p, "Content-Type: ");
+        p = put(p, r->content_type, type_len);
+        p = PUT(p, "\r\n");
+    }
+    if (!no_length) {
+        p = PUT(p, "Content-Length: ");
+        p = put_number(p, r->body.len);
+        p = PUT(p, "\r\n");
+    }
+    p = put_connection(x, p);
+    p = put(p, r->fields, fields_len);
+    p = PUT(p, "\r\n");
+    ASSERT(p <= start + HEAD_MAX + type_len + fields_len);
+    p = put(p, r->body.data, body_len);
+    buf_commit(out, (size_t)(p - start));
 }
 
 /* What makes this answer the connection's last, whatever the user wants. */
@@ -242,7 +299,6 @@ static bool must_close(const struct http_exchange *x)
 void http_respond(struct http_exchange *x, const struct http_response *r)
 {
     struct server_conn *sc = x->sc;
-    bool no_length = r->status == 204 || r->status == 304;
 
     ASSERT(!x->answered);
     ASSERT(!x->streaming);
@@ -256,26 +312,7 @@ void http_respond(struct http_exchange *x, const struct http_response *r)
         sc->current = NULL; /* what may follow of it is not read */
     }
 
-    struct buf *out = begin_output(x);
-    append_status_line(x, out, r->status);
-    if (r->content_type != NULL) {
-        (void)buf_append_str(out, "Content-Type: ");
-        (void)buf_append_str(out, r->content_type);
-        (void)buf_append_str(out, "\r\n");
-    }
-    if (!no_length) {
-        (void)buf_append_str(out, "Content-Length: ");
-        append_number(out, r->body.len);
-        (void)buf_append_str(out, "\r\n");
-    }
-    append_connection(x, out);
-    if (r->fields != NULL) {
-        (void)buf_append_str(out, r->fields);
-    }
-    (void)buf_append_str(out, "\r\n");
-    if (!no_length && !x->is_head) {
-        (void)buf_append(out, r->body.data, r->body.len);
-    }
+    append_answer(x, begin_output(x), r);
     end_output(x);
 
     if (x->close) {
@@ -333,12 +370,12 @@ void http_stream_begin(struct http_exchange *x, int status, const char *fields)
     server_conn_take_no_more(sc);
 
     struct buf *out = begin_output(x);
-    append_status_line(x, out, status);
-    if (x->chunked) {
-        (void)buf_append_str(out, "Transfer-Encoding: chunked\r\n");
-    } else {
-        append_connection(x, out);
-    }
+    uint8_t *start = buf_reserve(out, HEAD_MAX);
+    uint8_t *p = put_status_line(x, start, status);
+    p = x->chunked ? PUT(p, "Transfer-Encoding: chunked\r\n")
+                   : put_connection(x, p);
+    ASSERT(p <= start + HEAD_MAX);
+    buf_commit(out, (size_t)(p - start));
     if (fields != NULL) {
         (void)buf_append_str(out, fields);
     }

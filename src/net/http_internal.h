@@ -59,7 +59,8 @@ struct http_net {
     struct list free_exchanges;
     size_t n_free_exchanges;
 
-    char date[48];        /* "Date: ...\r\n" */
+    char date[48]; /* "Date: ...\r\n" */
+    size_t date_len;
     uint64_t date_due_ms; /* when it is old */
 
     struct http_field fields[HTTP_FIELDS_MAX]; /* scratch of the parsers */
@@ -79,7 +80,7 @@ void http_net_take_buf(struct http_net *net, struct buf *b);
 void http_net_give_buf(struct http_net *net, struct buf *b);
 
 /* "Date: ...\r\n" of now. */
-const char *http_net_date(struct http_net *net);
+struct bytes http_net_date(struct http_net *net);
 
 enum http_conn_state {
     HTTP_CONN_OPEN,
