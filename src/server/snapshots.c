@@ -9,7 +9,7 @@
  *
  *   OWN_NONE     -> OWN_FILING    it is due
  *   OWN_FILING   -> OWN_FILED     the file is durable; else OWN_NONE, later
- * more OWN_FILED    -> OWN_MARKING   its marker is in the write that has begun
+ *   OWN_FILED    -> OWN_MARKING   its marker is in the write that has begun
  *   OWN_MARKING  -> OWN_CLEANING  the marker is durable
  *   OWN_CLEANING -> OWN_NONE      what it replaces is gone
  *
@@ -126,8 +126,8 @@ static void begin_own(struct raftnode *rn)
     own->view = kvstore_freeze(rn->store);
     own->state = OWN_FILING;
     own->lane_done = false;
-    rn->applied_bytes =
-        0; /* whatever becomes of it: not the next one at once */
+    /* Whatever becomes of it: not the next one at once. */
+    rn->applied_bytes = 0;
     log_debug(rn->lg, "snapshot at index %" PRIu64 " begins", own->snap->index);
     rn->disk.save_snapshot(rn->disk.ctx, own->snap,
                            &(struct snapshot_content){own->view, kv_view_write},
