@@ -136,7 +136,7 @@ static int write_piece(void *arg, struct bytes piece)
     int rc = measure_piece(&w->written, piece);
 
     ASSERT(rc == 0);
-    return write_bytes(w, piece.data, piece.len);
+    return piece.len == 0 ? 0 : write_bytes(w, piece.data, piece.len);
 }
 
 static int write_all(struct writer *w, const struct frame *f,

@@ -46,7 +46,8 @@ MUST_CHECK int snapshotter_save(struct snapshotter *s,
 struct snapshot_content {
     void *ctx;
     /* Hand all of it to `sink`, piece by piece and the same bytes each time; go
-     * no further, and return what it said, if the sink returns less than 0. */
+     * no further, and return what it said, if the sink returns less than 0. A
+     * piece may be empty. */
     int (*write)(void *ctx, int (*sink)(void *arg, struct bytes piece),
                  void *arg);
 };

@@ -221,7 +221,7 @@ void kvstore_melt(struct kvstore *s, size_t n)
 
 static int append_piece(void *arg, struct bytes piece)
 {
-    return buf_append(arg, piece.data, piece.len);
+    return piece.len == 0 ? 0 : buf_append(arg, piece.data, piece.len);
 }
 
 int kvstore_snapshot(const struct kvstore *s, struct buf *b)

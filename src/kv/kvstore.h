@@ -84,7 +84,8 @@ size_t kv_view_bytes(const struct kv_view *view);
  * soon, with ERR_STOPPED. */
 void kv_view_stop(struct kv_view *view);
 
-/* A piece of a snapshot's content, borrowed; negative: go no further. */
+/* A piece of a snapshot's content, borrowed; negative: go no further. An empty
+ * one says that some time has passed, for who has something else to do. */
 typedef int kv_view_sink(void *arg, struct bytes piece);
 
 /* The content of `view` (a struct kv_view): the map as the JSON object of

@@ -15,8 +15,10 @@
 /* Pairs that a set melts: the overlay goes away however much is set. */
 #define MELT_PER_SET 4
 
-/* A view hands its content out in pieces of about this size. */
-#define PIECE_BYTES (256 * KiB)
+/* A view hands its content out in pieces of about this size, and says that time
+ * has passed after about as many pairs as take as long. */
+#define PIECE_BYTES (32 * KiB)
+#define PIECE_PAIRS ((size_t)1024)
 
 struct pair {
     uint32_t key_len;
@@ -278,31 +280,109 @@ static int compare_places(const void *a, const void *b)
     return x->key_len < y->key_len ? -1 : x->key_len > y->key_len;
 }
 
-static size_t collect(struct kv_view *v, size_t n, const struct map *map,
-                      const struct map *hidden_by)
+/* Where the content goes, and whether somebody wants no more of it. */
+struct outlet {
+    kv_view_sink *sink;
+    void *arg;
+};
+
+static int give(const struct kv_view *v, const struct outlet *out,
+                struct bytes piece)
+{
+    int rc = out->sink(out->arg, piece);
+
+    return __atomic_load_n(&v->stopped, __ATOMIC_RELAXED) ? ERR_STOPPED : rc;
+}
+
+static int let_pass(const struct kv_view *v, const struct outlet *out)
+{
+    return give(v, out, (struct bytes){(const uint8_t *)"", 0});
+}
+
+static int collect(struct kv_view *v, size_t *n, const struct map *map,
+                   const struct map *hidden_by, const struct outlet *out)
 {
     const struct pair *p;
     size_t pos = 0;
+    int rc = 0;
 
-    while ((p = map_next(map, &pos)) != NULL) {
+    while (rc == 0 && (p = map_next(map, &pos)) != NULL) {
         if (hidden_by == NULL || map_find(hidden_by, pair_key(p)) == NULL) {
-            v->sorted[n++] = (struct place){prefix_of(p), p};
+            v->sorted[(*n)++] = (struct place){prefix_of(p), p};
+            rc = *n % PIECE_PAIRS == 0 ? let_pass(v, out) : 0;
         }
     }
-    return n;
+    return rc;
 }
 
-static void sort(struct kv_view *v)
+/* Two sorted runs [lo, mid) and [mid, hi) of `from` become one of `to`. */
+static void merge_runs(struct place *to, const struct place *from, size_t lo,
+                       size_t mid, size_t hi)
 {
-    size_t n;
+    size_t a = lo;
+    size_t b = mid;
+
+    for (size_t i = lo; i < hi; i++) {
+        bool first =
+            a < mid && (b == hi || compare_places(&from[a], &from[b]) <= 0);
+
+        to[i] = first ? from[a++] : from[b++];
+    }
+}
+
+/* One pass over all: runs of `len` become runs of twice as many. */
+static int merge_pass(const struct kv_view *v, struct place *to,
+                      const struct place *from, size_t len,
+                      const struct outlet *out)
+{
+    size_t since = 0;
+    int rc = 0;
+
+    for (size_t lo = 0; lo < v->len && rc == 0; lo += 2 * len) {
+        size_t mid = min_u64(lo + len, v->len);
+        size_t hi = min_u64(lo + 2 * len, v->len);
+
+        merge_runs(to, from, lo, mid, hi);
+        since += hi - lo;
+        if (since >= PIECE_PAIRS) {
+            since = 0;
+            rc = let_pass(v, out);
+        }
+    }
+    return rc;
+}
+
+/* Not by qsort alone: it would not let anybody else come in between. */
+static int sort(struct kv_view *v, const struct outlet *out)
+{
+    struct place *other = xrealloc_array(NULL, v->len + 1, sizeof(*other));
+    size_t n = 0;
+    int rc;
 
     v->sorted = xrealloc_array(NULL, v->len + 1, sizeof(*v->sorted));
-    n = collect(v, 0, v->base, v->overlay);
-    if (v->overlay != NULL) {
-        n = collect(v, n, v->overlay, NULL);
+    rc = collect(v, &n, v->base, v->overlay, out);
+    if (rc == 0 && v->overlay != NULL) {
+        rc = collect(v, &n, v->overlay, NULL, out);
     }
-    ASSERT(n == v->len);
-    qsort(v->sorted, n, sizeof(*v->sorted), compare_places);
+    ASSERT(rc < 0 || n == v->len);
+    for (size_t lo = 0; lo < v->len && rc == 0; lo += PIECE_PAIRS) {
+        qsort(v->sorted + lo, min_u64(PIECE_PAIRS, v->len - lo),
+              sizeof(*v->sorted), compare_places);
+        rc = let_pass(v, out);
+    }
+    for (size_t len = PIECE_PAIRS; len < v->len && rc == 0; len *= 2) {
+        struct place *sorted = other;
+
+        rc = merge_pass(v, sorted, v->sorted, len, out);
+        other = v->sorted;
+        v->sorted = sorted;
+    }
+    xfree(other);
+    if (rc < 0) {
+        xfree(v->sorted);
+        v->sorted = NULL;
+    }
+    return rc;
 }
 
 size_t kv_view_bytes(const struct kv_view *view)
@@ -316,25 +396,23 @@ void kv_view_stop(struct kv_view *view)
 }
 
 /* Hand on what was collected. */
-static int give_piece(struct kv_view *v, struct buf *piece, kv_view_sink *sink,
-                      void *arg)
+static int give_piece(struct kv_view *v, struct buf *piece,
+                      const struct outlet *out)
 {
-    int rc = sink(arg, buf_bytes(piece));
+    int rc = give(v, out, buf_bytes(piece));
 
     v->bytes += piece->len;
     buf_reset(piece);
-    return __atomic_load_n(&v->stopped, __ATOMIC_RELAXED) ? ERR_STOPPED : rc;
+    return rc;
 }
 
 int kv_view_write(void *view, kv_view_sink *sink, void *arg)
 {
+    const struct outlet out = {sink, arg};
     struct kv_view *v = view;
     struct buf piece;
-    int rc = 0;
+    int rc = v->sorted == NULL ? sort(v, &out) : 0;
 
-    if (v->sorted == NULL) {
-        sort(v);
-    }
     v->bytes = 0;
     buf_init(&piece, BUF_UNLIMITED);
     (void)buf_append_byte(&piece, '{');
@@ -346,12 +424,12 @@ int kv_view_write(void *view, kv_view_sink *sink, void *arg)
         (void)buf_append_byte(&piece, ':');
         (void)image_put_string(&piece, pair_value(v->sorted[i].pair));
         if (piece.len >= PIECE_BYTES) {
-            rc = give_piece(v, &piece, sink, arg);
+            rc = give_piece(v, &piece, &out);
         }
     }
     if (rc == 0) {
         (void)buf_append_byte(&piece, '}');
-        rc = give_piece(v, &piece, sink, arg);
+        rc = give_piece(v, &piece, &out);
     }
     buf_release(&piece);
     return rc;

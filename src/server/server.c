@@ -20,9 +20,9 @@
 #include "src/server/server.h"
 
 #include <malloc.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -46,7 +46,8 @@
 #define DRAIN_MS          3000
 #define REMOVED_LINGER_MS 300 /* for the answer to our own DELETE */
 #define TRIM_INTERVAL_MS  5000
-#define SNAPSHOT_NICE     19
+#define SNAPSHOT_NICE     5
+#define SNAPSHOT_REST_NS  100000 /* after about as much work */
 
 /* What storage asks of libuv's threads: one thing at a time. */
 struct disk_work {
@@ -469,23 +470,29 @@ static void run_disk_work(void *ctx, bool brief, void (*work)(void *arg),
     ASSERT(rc == 0); /* no memory would be the end anyway */
 }
 
-/* Whoever has something better to do goes first: the loop, here and in other
- * processes, must not notice that a snapshot is made. Only for this thread; it
- * could not raise itself again without privileges, and so ends with its work.
- */
-static void yield_to_all(void)
+/* The loop, here and in other processes, must not notice that a snapshot is
+ * made: the thread is a little less important, and rests half of the time, in
+ * bits that are short for who waits for a processor. Not the least important of
+ * all: while it has the file system's journal in hand the log's syncs wait for
+ * it, and on a busy machine that took seconds. */
+static void give_way(void)
 {
-    struct sched_param none = {0};
-
-    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), SNAPSHOT_NICE);
+}
+
+static void rest(void *ctx)
+{
+    const struct timespec a_bit = {.tv_nsec = SNAPSHOT_REST_NS};
+
+    (void)ctx;
+    (void)nanosleep(&a_bit, NULL);
 }
 
 static void snapshot_thread(void *arg)
 {
     struct snapshot_work *w = arg;
 
-    yield_to_all();
+    give_way();
     w->work(w->arg);
     (void)uv_async_send(&w->ended);
 }
@@ -545,7 +552,7 @@ static int open_storage(struct server *s, struct raftnode_recovered *found,
         .wal_dir = s->o->wal_dir,
         .snap_dir = s->o->snap_dir,
         .worker = {s, run_disk_work},
-        .snapshot_worker = {s, run_snapshot_work},
+        .snapshot_worker = {s, run_snapshot_work, rest},
     };
 
     return storage_open(&so, &s->storage, found, em);

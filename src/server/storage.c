@@ -287,6 +287,35 @@ static void finish_group(void *arg)
     job.done(job.arg, job.rc, job.fatal, &job.em);
 }
 
+/* The content of a snapshot, with a rest after each piece. */
+struct rested {
+    struct storage *st;
+    int (*sink)(void *arg, struct bytes piece);
+    void *arg;
+};
+
+static int take_and_rest(void *arg, struct bytes piece)
+{
+    struct rested *r = arg;
+    const struct storage_worker *w = &r->st->snapshot_worker;
+    int rc = piece.len == 0 ? 0 : r->sink(r->arg, piece);
+
+    if (w->rest != NULL) {
+        w->rest(w->ctx);
+    }
+    return rc;
+}
+
+static int write_rested(void *ctx, int (*sink)(void *arg, struct bytes piece),
+                        void *arg)
+{
+    struct storage *st = ctx;
+    const struct snapshot_content *content = &st->snapshot_job.content;
+    struct rested r = {st, sink, arg};
+
+    return content->write(content->ctx, take_and_rest, &r);
+}
+
 /* On the snapshots' worker. */
 static void do_snapshot_job(void *arg)
 {
@@ -295,8 +324,9 @@ static void do_snapshot_job(void *arg)
 
     if (job->own != NULL) {
         /* If it fails, everything else is as before. */
-        job->rc = snapshotter_save_content(&st->snapshotter, job->own,
-                                           &job->content, &job->em);
+        job->rc = snapshotter_save_content(
+            &st->snapshotter, job->own,
+            &(struct snapshot_content){st, write_rested}, &job->em);
         return;
     }
     snapshotter_purge(&st->snapshotter, job->purge_to, SNAPSHOTS_KEPT);

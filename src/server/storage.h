@@ -30,6 +30,9 @@ struct storage_worker {
     void *ctx;
     void (*run)(void *ctx, bool brief, void (*work)(void *arg),
                 void (*done)(void *arg), void *arg);
+    /* Called by long work, on its thread, every fraction of a millisecond: let
+     * others go first. NULL: not needed. */
+    void (*rest)(void *ctx);
 };
 
 struct storage_options {

@@ -112,7 +112,7 @@ static void held_submit(void *ctx, const struct raftnode_write *w,
 
 static int append_piece(void *arg, struct bytes piece)
 {
-    return buf_append(arg, piece.data, piece.len);
+    return piece.len == 0 ? 0 : buf_append(arg, piece.data, piece.len);
 }
 
 struct raft_snapshot *sim_node_file_content(const struct sim_node *n)

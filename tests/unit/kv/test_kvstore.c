@@ -9,6 +9,7 @@
 #include "src/base/alloc.h"
 #include "src/base/buf.h"
 #include "src/base/rng.h"
+#include "src/kv/image.h"
 #include "tests/lib/cmocka.h"
 
 static struct bytes str_bytes(const char *s)
@@ -231,7 +232,7 @@ static void test_restore_then_snapshot_is_identity(void **state)
 
 static int append_piece(void *arg, struct bytes piece)
 {
-    return buf_append(arg, piece.data, piece.len);
+    return piece.len == 0 ? 0 : buf_append(arg, piece.data, piece.len);
 }
 
 /* The content of a view is as it was when the view was taken, twice. */
@@ -371,6 +372,82 @@ static void test_view_stops_where_the_sink_does(void **state)
     assert_true(n_pieces > 2);
     kvstore_thaw(s, view);
     xfree(value);
+    kvstore_free(s);
+}
+
+struct order {
+    uint8_t last[32];
+    size_t last_len;
+    size_t n;
+};
+
+static void check_order(void *arg, struct bytes key, struct bytes value)
+{
+    struct order *o = arg;
+    size_t shorter = key.len < o->last_len ? key.len : o->last_len;
+    int by_bytes = memcmp(o->last, key.data, shorter);
+
+    (void)value;
+    assert_true(o->n == 0 || by_bytes < 0 ||
+                (by_bytes == 0 && o->last_len < key.len));
+    assert_true(key.len <= sizeof(o->last));
+    memcpy(o->last, key.data, key.len);
+    o->last_len = key.len;
+    o->n++;
+}
+
+/* More keys than are sorted at once, at and around the sizes of runs. */
+static void test_views_of_many_keys_are_sorted(void **state)
+{
+    static const size_t sizes[] = {1023, 1024, 1025, 2048, 5000, 8193};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct kvstore *s = kvstore_new(i);
+        struct order order = {.n = 0};
+        struct kv_view *view;
+        struct buf b;
+        struct rng rng;
+
+        rng_seed(&rng, i);
+        while (kvstore_len(s) < sizes[i]) {
+            char key[32];
+            int n = snprintf(key, sizeof(key), "%s%x",
+                             rng_below(&rng, 2) == 0 ? "/a/common/front/" : "/",
+                             (unsigned)rng_below(&rng, 100000));
+
+            kvstore_set(s, (struct bytes){(uint8_t *)key, (size_t)n},
+                        (struct bytes){(uint8_t *)key, 1});
+        }
+        view = kvstore_freeze(s);
+        buf_init(&b, BUF_UNLIMITED);
+        assert_int_equal(kv_view_write(view, append_piece, &b), 0);
+        assert_int_equal(kv_view_bytes(view), b.len);
+        assert_int_equal(image_decode(buf_bytes(&b), check_order, &order, NULL),
+                         0);
+        assert_int_equal(order.n, sizes[i]);
+        buf_release(&b);
+        kvstore_thaw(s, view);
+        kvstore_free(s);
+    }
+}
+
+/* A view may be stopped at any time, and says so. */
+static void test_stopped_view(void **state)
+{
+    struct kvstore *s = kvstore_new(1);
+    struct kv_view *view;
+    struct buf b;
+
+    (void)state;
+    set(s, "/a", "1");
+    buf_init(&b, BUF_UNLIMITED);
+    view = kvstore_freeze(s);
+    kv_view_stop(view);
+    assert_int_equal(kv_view_write(view, append_piece, &b), ERR_STOPPED);
+    assert_int_equal(kv_view_write(view, append_piece, &b), ERR_STOPPED);
+    kvstore_thaw(s, view);
+    buf_release(&b);
     kvstore_free(s);
 }
 
@@ -530,6 +607,8 @@ int main(void)
         cmocka_unit_test(test_sets_melt),
         cmocka_unit_test(test_restore_in_the_middle_of_melting),
         cmocka_unit_test(test_view_stops_where_the_sink_does),
+        cmocka_unit_test(test_views_of_many_keys_are_sorted),
+        cmocka_unit_test(test_stopped_view),
         cmocka_unit_test(test_freeze_and_thaw_at_random),
         cmocka_unit_test(test_members_are_sorted_by_id),
         cmocka_unit_test(test_member_url),
