@@ -59,9 +59,8 @@ struct disk_work {
 /* What storage asks of the thread that makes snapshots. There is one while
  * there is something to do. */
 struct snapshot_work {
-    uv_thread_t thread;
-    bool has_thread;
-    uv_async_t ended; /* from the thread; keeps the loop alive until then */
+    uv_work_t req;
+    int create_rc; /* negative: the thread could not be made */
     void (*work)(void *arg);
     void (*done)(void *arg);
     void *arg;
@@ -494,27 +493,37 @@ static void snapshot_thread(void *arg)
 
     give_way();
     w->work(w->arg);
-    (void)uv_async_send(&w->ended);
 }
 
-static void on_snapshot_work_closed(uv_handle_t *h)
+/* On one of libuv's threads, which waits for the other one and tells the loop:
+ * the loop spins until whoever calls it is done with calling, and would wait
+ * for a thread that yields to it. */
+static void on_snapshot_work(uv_work_t *req)
 {
-    struct snapshot_work *w =
-        container_of((uv_async_t *)h, struct snapshot_work, ended);
+    struct snapshot_work *w = container_of(req, struct snapshot_work, req);
+    uv_thread_t thread;
+    int rc;
 
-    w->done(w->arg);
-}
-
-static void on_snapshot_work_ended(uv_async_t *h)
-{
-    struct snapshot_work *w = container_of(h, struct snapshot_work, ended);
-
-    if (w->has_thread) {
-        int rc = uv_thread_join(&w->thread);
-
-        ASSERT(rc == 0);
+    w->create_rc = uv_thread_create(&thread, snapshot_thread, w);
+    if (w->create_rc < 0) {
+        w->work(w->arg);
+        return;
     }
-    uv_close((uv_handle_t *)h, on_snapshot_work_closed);
+    rc = uv_thread_join(&thread);
+    ASSERT(rc == 0);
+}
+
+static void on_snapshot_work_done(uv_work_t *req, int status)
+{
+    struct snapshot_work *w = container_of(req, struct snapshot_work, req);
+    struct server *s = container_of(w, struct server, snapshot_work);
+
+    ASSERT(status == 0); /* nobody cancels it */
+    if (w->create_rc < 0) {
+        log_warn(s->lg, "no thread for a snapshot, it took time of others: %s",
+                 uv_strerror(w->create_rc));
+    }
+    w->done(w->arg);
 }
 
 static void run_snapshot_work(void *ctx, bool brief, void (*work)(void *arg),
@@ -522,25 +531,15 @@ static void run_snapshot_work(void *ctx, bool brief, void (*work)(void *arg),
 {
     struct server *s = ctx;
     struct snapshot_work *w = &s->snapshot_work;
-    sigset_t before;
     int rc;
 
     (void)brief;
     w->work = work;
     w->done = done;
     w->arg = arg;
-    rc = uv_async_init(&s->loop, &w->ended, on_snapshot_work_ended);
-    ASSERT(rc == 0);
-    block_signals(&before);
-    rc = uv_thread_create(&w->thread, snapshot_thread, w);
-    unblock_signals(&before);
-    w->has_thread = rc == 0;
-    if (!w->has_thread) {
-        log_warn(s->lg, "no thread for a snapshot, clients wait for it: %s",
-                 uv_strerror(rc));
-        work(arg);
-        (void)uv_async_send(&w->ended);
-    }
+    rc = uv_queue_work(&s->loop, &w->req, on_snapshot_work,
+                       on_snapshot_work_done);
+    ASSERT(rc == 0); /* no memory would be the end anyway */
 }
 
 static int open_storage(struct server *s, struct raftnode_recovered *found,
