@@ -60,8 +60,8 @@ struct disk_work {
  * there is something to do. */
 struct snapshot_work {
     uv_work_t req;
-    int create_rc; /* negative: the thread could not be made */
-    void (*work)(void *arg);
+    int create_rc;           /* negative: the thread could not be made */
+    void (*work)(void *arg); /* NULL: there is nothing to do */
     void (*done)(void *arg);
     void *arg;
 };
@@ -450,8 +450,9 @@ static void on_disk_work_done(uv_work_t *req, int status)
     w->job.done(w->job.arg);
 }
 
-/* Lookups of names never keep it waiting: libuv gives them half of its threads
- * at most. */
+/* Not at the helm while a snapshot's file is written: a sync that was quick may
+ * have to wait for one of that file, and the loop with it. Lookups of names
+ * never keep the other threads waiting: libuv gives them half at most. */
 static void run_disk_work(void *ctx, bool brief, void (*work)(void *arg),
                           void (*done)(void *arg), void *arg)
 {
@@ -460,7 +461,7 @@ static void run_disk_work(void *ctx, bool brief, void (*work)(void *arg),
     struct helm_job job = {work, done, arg};
     int rc;
 
-    if (brief && helm_is_quick(&s->helm)) {
+    if (brief && s->snapshot_work.work == NULL && helm_is_quick(&s->helm)) {
         helm_do(&s->helm, job);
         return;
     }
@@ -523,6 +524,7 @@ static void on_snapshot_work_done(uv_work_t *req, int status)
         log_warn(s->lg, "no thread for a snapshot, it took time of others: %s",
                  uv_strerror(w->create_rc));
     }
+    w->work = NULL;
     w->done(w->arg);
 }
 

@@ -28,8 +28,9 @@ MARGIN = 2
 # A snapshot's end is seen some milliseconds late, and leaves work behind.
 AFTER = 0.05
 
-# What a node does by itself.
+# What a node does by itself; and how often it gives free memory back.
 SNAPSHOT_COUNT = 10000
+TRIM_SECS = 5
 
 # For writing all keys, while snapshots of them are taken.
 FILL_SECS = 120
@@ -179,6 +180,7 @@ class Keys:
             figures["rss_mb"] = self.rss(c, "VmRSS")
             figures["peak_rss_mb"] = self.rss(c, "VmHWM")
             wait_quiet(c)
+            time.sleep(2 * TRIM_SECS)
             figures["rest_rss_mb"] = self.rss(c, "VmRSS")
             secs = 2 * self.secs
             due = self.start_again(c, PACE * (secs + MARGIN))
