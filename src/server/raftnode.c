@@ -300,7 +300,7 @@ void raftnode_process(struct raftnode *rn)
 {
     ASSERT(!rn->busy);
     rn->busy = true;
-    snapshots_melt(rn);
+    snapshots_turn(rn);
     while (rn->condition == RAFTNODE_RUNNING && make_progress(rn)) {
     }
     rn->busy = false;

@@ -114,6 +114,7 @@ struct raftnode {
     uint64_t append_seq;  /* of the last append */
     uint64_t written_seq; /* of the last one that is durable */
     struct own_snapshot own;
+    bool compacts;              /* raft's log is longer than it has to be */
     struct list held_snapshots; /* MsgSnaps that cannot be sent yet */
 
     struct soft_state soft; /* as of the last Ready */
@@ -220,8 +221,9 @@ bool apply_can_take(const struct raftnode *rn, const struct raft_entry *e);
  * can be sent; whether there was something to go on with. */
 bool snapshots_progress(struct raftnode *rn);
 
-/* Merge a part of what was set while the map was frozen; once per loop turn. */
-void snapshots_melt(struct raftnode *rn);
+/* Once per loop turn: merge a part of what was set while the map was frozen,
+ * and drop a part of the log that a snapshot has made needless. */
+void snapshots_turn(struct raftnode *rn);
 
 /* The metadata of a snapshot as of `applied`, count 1. */
 struct raft_snapshot *snapshots_make_head(struct raftnode *rn);

@@ -35,6 +35,9 @@
 /* Pairs that are merged in one turn of the loop. */
 #define MELT_PER_TURN 512
 
+/* Entries that leave the log in memory. */
+#define COMPACT_PER_TURN 4096
+
 /* A MsgSnap that waits for the snapshot it can be sent with. */
 struct held_snapshot {
     struct list link;
@@ -157,17 +160,24 @@ static void finish_filing(struct raftnode *rn)
     forget_own(rn);
 }
 
-/* Drop the log behind the snapshot, but for what slow followers may need. */
+/* Drop the log behind the snapshot, but for what slow followers may need; a
+ * part of it in each turn of the loop. */
 static void compact_log(struct raftnode *rn)
 {
-    uint64_t index = rn->snapshot_index;
+    uint64_t gone = memory_storage_first_index(&rn->log) - 1;
+    uint64_t to = rn->snapshot_index > rn->catchup_entries
+                      ? rn->snapshot_index - rn->catchup_entries
+                      : 0;
     int rc;
 
-    index = index > rn->catchup_entries ? index - rn->catchup_entries : 0;
-    index = memory_storage_compact_point(&rn->log, index, rn->snapshot_index,
-                                         LOG_BYTES_MAX);
-    if (index >= memory_storage_first_index(&rn->log)) {
-        rc = memory_storage_compact(&rn->log, index);
+    if (gone >= to) {
+        to = memory_storage_compact_point(&rn->log, to, rn->snapshot_index,
+                                          LOG_BYTES_MAX);
+        rn->compacts = to > gone;
+    }
+    if (to > gone) {
+        rc = memory_storage_compact(&rn->log,
+                                    min_u64(to, gone + COMPACT_PER_TURN));
         ASSERT(rc == 0);
     }
 }
@@ -184,6 +194,7 @@ void snapshots_marked(struct raftnode *rn)
     rn->snapshot_bytes = own->bytes;
     log_info(rn->lg, "snapshot saved at index %" PRIu64 ", %zu bytes",
              own->snap->index, own->bytes);
+    rn->compacts = true;
     compact_log(rn);
     own->state = OWN_CLEANING;
     own->lane_done = false;
@@ -318,9 +329,12 @@ bool snapshots_progress(struct raftnode *rn)
     return false;
 }
 
-void snapshots_melt(struct raftnode *rn)
+void snapshots_turn(struct raftnode *rn)
 {
     kvstore_melt(rn->store, MELT_PER_TURN);
+    if (rn->compacts) {
+        compact_log(rn);
+    }
 }
 
 void snapshots_stop(struct raftnode *rn)
