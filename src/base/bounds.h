@@ -63,13 +63,14 @@ static_assert(PAYLOAD_SIZE_MAX > VALUE_SIZE_LIMIT + KEY_SIZE_MAX + 128,
 #define PENDING_READS_MAX          65536
 #define PARKED_CONF_CHANGES_MAX    64
 
-/* Of the log in memory: what is applied makes a snapshot due when it is more
- * than this and the size of the last snapshot together, so that the log takes
- * no more memory than about the state, and a snapshot writes no more bytes than
- * the log did. What a snapshot leaves for slow followers is bounded by this
- * alone. Beside the bounds in entries, --snapshot-count and
- * --snapshot-catchup-entries. */
-#define LOG_BYTES_MAX (64 * MiB)
+/* Of the log in memory, beside the bounds in entries, --snapshot-count and
+ * --snapshot-catchup-entries: what is applied makes a snapshot due when it is
+ * more than the first and the size of the last snapshot together, so that the
+ * log takes no more memory than about the state, and a snapshot writes no more
+ * bytes than the log did. What a snapshot leaves for slow followers is bounded
+ * by the second. */
+#define LOG_BYTES_MAX     (128 * MiB)
+#define CATCHUP_BYTES_MAX (64 * MiB)
 
 /* --- peers (formats-transport.md) --- */
 #define PEER_MESSAGE_MAX        (512 * MiB) /* as etcd: one framed message */

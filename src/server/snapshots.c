@@ -172,7 +172,7 @@ static void compact_log(struct raftnode *rn)
 
     if (gone >= to) {
         to = memory_storage_compact_point(&rn->log, to, rn->snapshot_index,
-                                          LOG_BYTES_MAX);
+                                          CATCHUP_BYTES_MAX);
         rn->compacts = to > gone;
     }
     if (to > gone) {
