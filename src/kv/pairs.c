@@ -18,7 +18,7 @@
 /* A view hands its content out in pieces of about this size, and says that time
  * has passed after about as many pairs as take as long. */
 #define PIECE_BYTES (32 * KiB)
-#define PIECE_PAIRS ((size_t)1024)
+#define PIECE_PAIRS ((size_t)4096)
 
 struct pair {
     uint32_t key_len;
