@@ -309,7 +309,12 @@ def check_directory(wal_dir, snap_dir):
     # Where the first segments were deleted, etcd starts at a marker; ours shows
     # the entries before it, too.
     base = [l for l in theirs if l["kind"] == "log"][0]
-    if [l for l in ours if l["kind"] == "log"][0]["base_index"] > 0:
+    first = [l for l in ours if l["kind"] == "log"][0]["base_index"]
+    if first > 0:
+        # A marker comes behind entries that are later than its snapshot; so it
+        # may stand in a segment that does not reach back to it any more. etcd
+        # lists it all the same, ours what a node could start from.
+        theirs = [l for l in theirs if l["kind"] != "marker" or l["index"] >= first]
         ours = [base if l["kind"] == "log" and l["last_index"] == base["last_index"]
                 else l for l in ours
                 if l["kind"] != "entry" or l["index"] > base["base_index"]]
