@@ -291,20 +291,6 @@ struct raft_snapshot *raft_snapshot_copy(const struct raft_snapshot *s,
     return copy;
 }
 
-int raft_snapshot_load(const struct raft_snapshot *s,
-                       struct raft_snapshot **out, struct errmsg *em)
-{
-    size_t size = s->source->size;
-    uint8_t *p = xmalloc(size);
-    int rc = s->source->ops->read(s->source, p, size, em);
-
-    if (rc == 0) {
-        rc = raft_snapshot_decode((struct bytes){p, size}, out);
-    }
-    xfree(p);
-    return rc;
-}
-
 struct raft_snapshot *raft_snapshot_ref(struct raft_snapshot *s)
 {
     ASSERT(s->refs > 0);

@@ -485,3 +485,17 @@ int raft_snapshot_decode(struct bytes in, struct raft_snapshot **out)
     *out = s;
     return 0;
 }
+
+int raft_snapshot_load(const struct raft_snapshot *s,
+                       struct raft_snapshot **out, struct errmsg *em)
+{
+    size_t size = s->source->size;
+    uint8_t *p = xmalloc(size);
+    int rc = s->source->ops->read(s->source, p, size, em);
+
+    if (rc == 0) {
+        rc = raft_snapshot_decode((struct bytes){p, size}, out);
+    }
+    xfree(p);
+    return rc;
+}
