@@ -552,7 +552,7 @@ static int open_storage(struct server *s, struct raftnode_recovered *found,
         .lg = s->lg,
         .wal_dir = s->o->wal_dir,
         .snap_dir = s->o->snap_dir,
-        .worker = {s, run_disk_work},
+        .worker = {.ctx = s, .run = run_disk_work},
         .snapshot_worker = {s, run_snapshot_work, rest},
     };
 

@@ -387,7 +387,7 @@ static int write_made(void *ctx,
             return rc;
         }
     }
-    return 0;
+    return sink_piece(arg, (struct bytes){m->data.data, 0});
 }
 
 /* The same bytes as from memory, whatever the pieces. */
