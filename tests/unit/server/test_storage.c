@@ -525,7 +525,7 @@ static void test_worker_is_told_what_is_brief(void **state)
         .fs = sim_vfs_base(disk),
         .wal_dir = "wal",
         .snap_dir = "snap",
-        .worker = {&worker, run_now},
+        .worker = {.ctx = &worker, .run = run_now},
     };
     struct raftnode_recovered found;
     struct storage *st;
