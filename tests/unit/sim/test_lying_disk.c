@@ -100,7 +100,7 @@ static void begin(struct run *r, uint64_t seed)
         .seed = seed,
         .snapshot_count = 3 + below(r, 30),
         .catchup_entries = below(r, 10),
-        .segment_bytes = 1024 << below(r, 5),
+        .segment_bytes = UINT64_C(1024) << below(r, 5),
         .late_writes = below(r, 2) == 0,
     };
     sim_cluster_init(&r->c, &o);
