@@ -295,7 +295,16 @@ class Node:
         self.proc.wait()
 
     def pause(self):
+        """Returns when every thread has left the kernel and stands still: on a
+        busy machine they run on for some 20 ms, and would answer who asks."""
         self.signal(signal.SIGSTOP)
+        tasks = "/proc/%d/task" % self.proc.pid
+
+        def is_stopped(task):
+            with open("%s/%s/stat" % (tasks, task)) as f:
+                return f.read().rsplit(")", 1)[1].split()[0] == "T"
+        wait_for(lambda: all(map(is_stopped, os.listdir(tasks))),
+                 "node %d to stand still" % self.id)
 
     def resume(self):
         self.signal(signal.SIGCONT)

@@ -23,7 +23,6 @@ import struct
 import subprocess
 import tempfile
 
-from cluster import wait_for
 from nodes import TortureCluster
 
 libc = ctypes.CDLL(None)
@@ -95,18 +94,6 @@ class Disk:
         os.unlink(self.hog)
 
 
-def stop_between_calls(node):
-    """SIGSTOP, and wait until every thread has left the kernel for it."""
-    node.pause()
-    tasks = "/proc/%d/task" % node.proc.pid
-
-    def is_stopped(task):
-        with open("%s/%s/stat" % (tasks, task)) as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "T"
-    wait_for(lambda: all(map(is_stopped, os.listdir(tasks))),
-             "node %d to stop" % node.id)
-
-
 def keeps_what_was_synced(disk):
     """Whether a cut loses what was not synced, and nothing else."""
     names = [os.path.join(disk.mount_point, n) for n in ("synced", "unsynced")]
@@ -169,7 +156,7 @@ class PowerCluster(TortureCluster):
 
     def break_disk(self, node):
         """From now on every call on it fails."""
-        stop_between_calls(node)
+        node.pause()
         self.disks[node.id].cut()
         node.resume()
 
@@ -182,7 +169,7 @@ class PowerCluster(TortureCluster):
         `torn`, the kernel had begun to write what was not synced yet."""
         for node in nodes:
             if node.is_running():
-                stop_between_calls(node)
+                node.pause()
         for node in nodes:
             if torn:
                 write_back(node.wal_dir)
