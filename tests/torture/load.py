@@ -183,7 +183,9 @@ class Client(threading.Thread):
             epoch = self.load.epoch()
             try:
                 if epoch > last:
-                    self.shrink(node, epoch - 2)
+                    # Also those of the time that a request took.
+                    for past in range(last - 1, epoch - 1):
+                        self.shrink(node, past)
                     last = epoch
                 self.step(node, self.load.key(epoch, self.rng.randrange(KEYS_AT_ONCE)))
             except Gone:
