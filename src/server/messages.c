@@ -148,13 +148,11 @@ static int screen_heartbeat(struct raftnode *rn, const struct raft_message *m)
 
 static uint64_t current_term(const struct raftnode *rn)
 {
-    struct raft_status st;
-    uint64_t term;
+    struct soft_state soft;
+    struct hard_state hard;
 
-    rawnode_status(rn->raw, &st);
-    term = st.hard_state.term;
-    raft_status_release(&st);
-    return term;
+    rawnode_basic_status(rn->raw, &soft, &hard, &(uint64_t){0});
+    return hard.term;
 }
 
 /* A leader of now has everything that is committed [Raft 5.4.3]. If what comes

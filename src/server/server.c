@@ -433,7 +433,6 @@ static void unblock_signals(const sigset_t *before)
 static void on_disk_work(uv_work_t *req)
 {
     struct disk_work *w = container_of(req, struct disk_work, req);
-
     uint64_t began = uv_hrtime();
 
     w->job.work(w->job.arg);

@@ -398,9 +398,8 @@ static void save_snapshot(void *ctx, const struct raft_snapshot *snap,
 static void compact(void *ctx, raftnode_written_cb *done, void *arg)
 {
     struct storage *st = ctx;
-    uint64_t oldest = st->kept[SNAPSHOTS_KEPT - 1];
-
     struct job *job = &st->snapshot_job;
+    uint64_t oldest = st->kept[SNAPSHOTS_KEPT - 1];
 
     ASSERT(st->job.done == NULL); /* the WAL is ours */
     ASSERT(job->done == NULL && st->undeleted == NULL);
