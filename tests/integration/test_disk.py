@@ -178,6 +178,8 @@ class Damage(unittest.TestCase):
         with self.one_node_with_100_keys(snapshot_count=30,
                                          snapshot_catchup_entries=1000) as c:
             node = c[1]
+            # A file counts when the log has its marker; that one comes later.
+            wait_for(lambda: len(node.said("snapshot saved")) == 3, "3 snapshots")
             node.kill()
             snaps = sorted(glob.glob(os.path.join(node.snap_dir, "*.snap")))
             self.assertGreaterEqual(len(snaps), 2)

@@ -50,16 +50,27 @@ class Sigterm(unittest.TestCase):
 
     def test_second_signal_ends_at_once(self):
         with Cluster(3) as c:
-            # Both arrive together.
-            c[1].pause()
-            c[1].signal(signal.SIGTERM)
-            c[1].signal(signal.SIGINT)
-            c[1].resume()
-            status = c[1].wait_exit(5)
+            lead = c.wait_leader()
+            others = [n for n in c.nodes if n is not lead]
+            # A write that cannot be committed: there is something to wait for.
+            for n in others:
+                n.pause()
+            with lead.conn() as conn:
+                conn.send(b"PUT /k HTTP/1.1\r\nHost: t\r\n"
+                          b"Content-Length: 1\r\n\r\nw")
+                wait_for(lambda: lead.status()["pending_proposals"] == 1, "the write")
+                # Both arrive together.
+                lead.pause()
+                lead.signal(signal.SIGTERM)
+                lead.signal(signal.SIGINT)
+                lead.resume()
+                status = lead.wait_exit(5)
             self.assertIn(status, (128 + signal.SIGTERM, 128 + signal.SIGINT))
-            c[1].start()
+            for n in others:
+                n.resume()
+            lead.start()
             c.wait_leader()
-            self.assertEqual(c[1].put("/k", "v").status, 204)
+            self.assertEqual(lead.put("/k", "v").status, 204)
 
     def test_during_start(self):
         with Cluster(1) as c:
