@@ -20,6 +20,10 @@ CLIENTS = 8
 # In thousands of bytes.
 SIZES = (0,) * 20 + (1, 8, 60)
 
+# A key's first value has about the length of its last one, so that the nodes'
+# memory can be compared from the first minute on: what grows is not the state.
+FIRST_BYTES = 200
+
 
 class Values:
     """What was ever written: names, bytes, and whether it was refused."""
@@ -30,14 +34,14 @@ class Values:
         self.refused = set()
         self.n = 0
 
-    def new(self, key, rng, sizes):
-        """A name and its bytes."""
+    def new(self, key, rng, sizes, more=0):
+        """A name and its bytes, `more` of them than it takes to be unique."""
         with self.lock:
             self.n += 1
             name = "v%d" % self.n
             lengths = self.by_length[key]
             # Below 1,000 is this value's own part.
-            length = 16 + len(lengths) + 1000 * rng.choice(sizes)
+            length = 16 + more + len(lengths) + 1000 * rng.choice(sizes)
             while length in lengths:
                 length += 1
             lengths[length] = name
@@ -141,8 +145,11 @@ class Load:
         self.clients = [Client(self, i) for i in range(CLIENTS)]
         self.clients.append(LocalReader(self, CLIENTS))
 
-    def start(self):
+    def start(self, seconds=0):
+        """`seconds`: for about so long. The keys of that time get a value before
+        anything else."""
         for c in self.clients:
+            c.n_epochs = int(seconds / KEY_SECONDS)
             c.start()
 
     def stop(self):
@@ -172,11 +179,23 @@ class Client(threading.Thread):
         self.number = number
         self.rng = random.Random(load.seed * 1000 + number)
         self.links = Links()
+        self.n_epochs = 0
 
     def event(self, text, is_local=False):
         self.load.record.events.append((is_local, "%d %s\n" % (self.number, text)))
 
+    def fill(self):
+        node = self.load.cluster.serving()[0]
+        for epoch in range(self.n_epochs):
+            try:
+                self.put(node, self.load.key(epoch, self.number), sizes=(0,),
+                         more=FIRST_BYTES)
+            except Gone:
+                pass  # it stays as small as it is
+
     def run(self):
+        if self.number < KEYS_AT_ONCE:
+            self.fill()
         last = 0
         while not self.load.halt.is_set():
             node = self.rng.choice(self.load.cluster.serving())
@@ -223,8 +242,8 @@ class Client(threading.Thread):
         with self.load.values.lock:
             self.load.record.answers[status] += 1
 
-    def put(self, node, key, headers=None, sizes=SIZES):
-        name, body = self.load.values.new(key, self.rng, sizes)
+    def put(self, node, key, headers=None, sizes=SIZES, more=0):
+        name, body = self.load.values.new(key, self.rng, sizes, more)
         # What is not recorded was not sent: the event comes first, and is
         # taken back by "fail" if there was no connection.
         self.event("invoke put %s %s" % (key, name))
