@@ -12,6 +12,32 @@
 
 #include "src/base/buf.h"
 
+/* --- eight bytes at a time --- */
+
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+static uint64_t eight_bytes(const uint8_t *p)
+{
+    uint64_t w;
+
+    memcpy(&w, p, sizeof(w));
+    return w;
+}
+
+/* Not 0 if a byte of `w` is `c`. */
+static uint64_t has_byte(uint64_t w, uint8_t c)
+{
+    uint64_t x = w ^ EACH_BYTE(c);
+
+    return (x - EACH_BYTE(0x01)) & ~x & EACH_BYTE(0x80);
+}
+
+/* Not 0 if a byte of `w` is a control byte. */
+static uint64_t has_control(uint64_t w)
+{
+    return (w - EACH_BYTE(0x20)) & ~w & EACH_BYTE(0x80);
+}
+
 /* --- writing --- */
 
 static const char hex_digits[] = "0123456789abcdef";
@@ -43,6 +69,14 @@ static int put_escape(struct buf *b, uint8_t c)
     }
 }
 
+/* Neither needs_escape, nor the first byte of a line separator. */
+static bool are_copied(uint64_t w)
+{
+    return (has_control(w) | has_byte(w & ~EACH_BYTE('"' ^ '&'), '"') |
+            has_byte(w & ~EACH_BYTE('<' ^ '>'), '<') | has_byte(w, '\\') |
+            has_byte(w, 0xe2)) == 0;
+}
+
 /* U+2028 or U+2029 at `p`. Comparing bytes is enough: e2 never continues
  * another character, so these three are that character wherever they stand. */
 static bool is_line_separator(const uint8_t *p, size_t len)
@@ -56,6 +90,10 @@ int image_put_string(struct buf *b, struct bytes s)
 
     (void)buf_append_byte(b, '"');
     for (size_t i = 0; i < s.len;) {
+        if (s.len - i >= 8 && are_copied(eight_bytes(s.data + i))) {
+            i += 8;
+            continue;
+        }
         uint8_t c = s.data[i];
 
         if (needs_escape(c)) {
@@ -234,6 +272,11 @@ static bool is_plain(uint8_t c)
     return c >= 0x20 && c != '"' && c != '\\';
 }
 
+static bool are_plain(uint64_t w)
+{
+    return (has_control(w) | has_byte(w, '"') | has_byte(w, '\\')) == 0;
+}
+
 /* A string whose opening quote is taken. *out points into the document if it
  * has no escape, else into `scratch`. */
 static int take_string(struct reader *r, struct buf *scratch, struct bytes *out)
@@ -242,6 +285,9 @@ static int take_string(struct reader *r, struct buf *scratch, struct bytes *out)
 
     buf_reset(scratch);
     for (;;) {
+        while (r->end - r->p >= 8 && are_plain(eight_bytes(r->p))) {
+            r->p += 8;
+        }
         while (r->p < r->end && is_plain(*r->p)) {
             r->p++;
         }

@@ -137,6 +137,42 @@ static void test_every_two_bytes_come_back(void **state)
     seen_release(&s);
 }
 
+/* Each byte at each place of a word of eight, and behind the last one, is
+ * written as it is alone, and read back. */
+static void test_every_byte_at_every_place(void **state)
+{
+    struct seen s;
+
+    (void)state;
+    seen_init(&s);
+    for (int c = 0; c < 256; c++) {
+        struct bytes alone = {(const uint8_t[]){(uint8_t)c}, 1};
+
+        for (size_t at = 0; at < 19; at++) {
+            uint8_t in[19];
+            struct buf want;
+            struct buf b;
+
+            memset(in, at % 2 == 0 ? 'x' : 0xff, sizeof(in));
+            in[at] = (uint8_t)c;
+            buf_init(&want, BUF_UNLIMITED);
+            buf_init(&b, BUF_UNLIMITED);
+            assert_int_equal(image_put_string(&want, alone), 0);
+            (void)buf_append_str(&b, "{\"k\":");
+            assert_int_equal(image_put_string(&b, (struct bytes){in, 19}), 0);
+            (void)buf_append_byte(&b, '}');
+            assert_int_equal(b.len, 5 + 1 + 18 + (want.len - 2) + 1 + 1);
+            assert_memory_equal(b.data + 6 + at, want.data + 1, want.len - 2);
+            assert_int_equal(decode(b.data, b.len, &s, NULL), 0);
+            assert_int_equal(s.value.len, sizeof(in));
+            assert_memory_equal(s.value.data, in, sizeof(in));
+            buf_release(&b);
+            buf_release(&want);
+        }
+    }
+    seen_release(&s);
+}
+
 /* --- reading --- */
 
 static const struct {
@@ -388,6 +424,7 @@ int main(void)
         cmocka_unit_test(test_put_string),
         cmocka_unit_test(test_put_string_reports_full_buffer),
         cmocka_unit_test(test_every_two_bytes_come_back),
+        cmocka_unit_test(test_every_byte_at_every_place),
         cmocka_unit_test(test_decode_documents),
         cmocka_unit_test(test_decode_says_where),
         cmocka_unit_test(test_decode_nul_in_strings_and_behind),
