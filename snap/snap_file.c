@@ -20,11 +20,6 @@
 #include "src/base/bounds.h"
 #include "src/base/crc32c.h"
 
-/* A sync of another file may have to wait for one of this size. Three nodes on
- * one disk that write 120 MB each: a log's sync beside them takes 5 ms in the
- * worst of a hundred; with 1 MiB 17 ms, with 4 MiB 89 ms. */
-#define SYNC_EVERY_BYTES (256 * KiB)
-
 /* Of what is made here; more could not be sent. */
 #define CONTENT_MAX (PEER_MESSAGE_MAX - 1 * MiB)
 /* Of what came in a message. */
@@ -106,7 +101,6 @@ struct writer {
     const char *path;
     struct errmsg *em;
     uint64_t off;
-    uint64_t unsynced;
     struct measure written; /* of the data */
 };
 
@@ -114,7 +108,6 @@ static int sync_file(struct writer *w)
 {
     int rc = vfs_datasync(w->file);
 
-    w->unsynced = 0;
     return rc < 0 ? errmsg_set(w->em, rc, "sync %s", w->path) : 0;
 }
 
@@ -126,8 +119,7 @@ static int write_bytes(struct writer *w, const void *p, size_t len)
         return errmsg_set(w->em, rc, "write %s", w->path);
     }
     w->off += len;
-    w->unsynced += len;
-    return w->unsynced < SYNC_EVERY_BYTES ? 0 : sync_file(w);
+    return 0;
 }
 
 static int write_piece(void *arg, struct bytes piece)
@@ -173,7 +165,8 @@ int snap_file_write(struct vfs *fs, const char *path,
     if (rc < 0) {
         return errmsg_set(em, rc, "snapshot of %zu bytes or more", data.len);
     }
-    rc = vfs_open(fs, path, VFS_WRITE | VFS_CREATE | VFS_TRUNC, &w.file);
+    rc = vfs_open(fs, path, VFS_WRITE | VFS_CREATE | VFS_TRUNC | VFS_BULK,
+                  &w.file);
     if (rc < 0) {
         return errmsg_set(em, rc, "create %s", path);
     }

@@ -442,8 +442,8 @@ static int run(const struct wal_options *opts, struct recovery *out,
         }
         return rc;
     }
-    rc = open_segment(opts, l->items[l->len - 1], VFS_READ | VFS_WRITE,
-                      &out->tail, em);
+    rc = open_segment(opts, l->items[l->len - 1],
+                      VFS_READ | VFS_WRITE | VFS_LOG, &out->tail, em);
     if (rc < 0) {
         return rc;
     }

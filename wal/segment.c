@@ -199,8 +199,9 @@ int segment_create(struct vfs *fs, const char *dir, struct segment_name name,
     char *path = segment_path(dir, name);
     struct vfs_file *file = NULL;
     /* Truncated: a left-over may hold a longer header than ours. */
-    int rc =
-        vfs_open(fs, tmp, VFS_WRITE | VFS_READ | VFS_CREATE | VFS_TRUNC, &file);
+    int rc = vfs_open(fs, tmp,
+                      VFS_WRITE | VFS_READ | VFS_CREATE | VFS_TRUNC | VFS_LOG,
+                      &file);
 
     ASSERT(head.len > 0);
     if (rc < 0) {

@@ -19,24 +19,46 @@
 #include <unistd.h>
 
 #include "src/base/alloc.h"
+#include "src/base/bounds.h"
 
 /* Files hold votes and clients' values: nobody else reads them. */
 #define FILE_MODE 0600
 #define DIR_MODE  0700
 
+/* A log leaves the cache in pieces of this size. The next one then gets their
+ * pages, which are warm: in a virtual machine a page that was free for some
+ * seconds may be gone, and writing to it takes longer than the disk does. The
+ * newest piece stays; its pages may still be on the kernel's list of new ones,
+ * from which it would have to call them in from all processors. */
+#define DROP_BYTES (1 * MiB)
+
+/* What a bulk file may have in the cache that is on its way to the disk. */
+#define BULK_BYTES (256 * KiB)
+
 struct posix_file {
     struct vfs_file base;
     int fd;
+    bool is_log;
+    bool is_bulk;
+    uint64_t on_disk; /* bulk: what is before it need not be waited for */
+    uint64_t dropped; /* a log: what is before it has left the cache */
+    uint64_t next;    /* the next piece ends here */
+    uint64_t written; /* up to here */
 };
+
+static struct posix_file *posix_file_of(struct vfs_file *f)
+{
+    return container_of(f, struct posix_file, base);
+}
 
 static int fd_of(struct vfs_file *f)
 {
-    return container_of(f, struct posix_file, base)->fd;
+    return posix_file_of(f)->fd;
 }
 
 static int posix_close(struct vfs_file *f)
 {
-    struct posix_file *pf = container_of(f, struct posix_file, base);
+    struct posix_file *pf = posix_file_of(f);
     /* On Linux the descriptor is gone whatever close says, EINTR included;
      * closing again could hit another file. */
     int rc = close(pf->fd) < 0 && errno != EINTR ? -errno : 0;
@@ -79,9 +101,28 @@ static ssize_t write_some(int fd, const struct iovec *iov, size_t n_iov,
     return pwritev(fd, iov, n_iov > IOV_MAX ? IOV_MAX : (int)n_iov, (off_t)off);
 }
 
+/* Not durable by that. But if it fails, a sync would not tell of it again. */
+static int write_out(struct posix_file *pf)
+{
+    uint64_t off = pf->on_disk;
+    int rc;
+
+    if (pf->written < off + BULK_BYTES) {
+        return 0;
+    }
+    pf->on_disk = pf->written;
+    do {
+        rc =
+            sync_file_range(pf->fd, (off_t)off, (off_t)(pf->written - off),
+                            SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+    } while (rc < 0 && errno == EINTR);
+    return rc < 0 && errno != ENOSYS ? -errno : 0;
+}
+
 static int posix_pwritev(struct vfs_file *f, const struct iovec *iov,
                          size_t n_iov, uint64_t off)
 {
+    struct posix_file *pf = posix_file_of(f);
     size_t skip = 0;
 
     for (;;) {
@@ -92,9 +133,10 @@ static int posix_pwritev(struct vfs_file *f, const struct iovec *iov,
         }
         if (n_iov == 0) {
             ASSERT(skip == 0);
-            return 0;
+            pf->written = off;
+            return pf->is_bulk ? write_out(pf) : 0;
         }
-        ssize_t n = write_some(fd_of(f), iov, n_iov, skip, off);
+        ssize_t n = write_some(pf->fd, iov, n_iov, skip, off);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -106,14 +148,36 @@ static int posix_pwritev(struct vfs_file *f, const struct iovec *iov,
     }
 }
 
+static void drop_from_cache(struct posix_file *pf)
+{
+    if (pf->written < pf->next + DROP_BYTES) {
+        return;
+    }
+    if (pf->next > pf->dropped) {
+        /* Advice: nothing depends on it. */
+        (void)posix_fadvise(pf->fd, (off_t)pf->dropped,
+                            (off_t)(pf->next - pf->dropped),
+                            POSIX_FADV_DONTNEED);
+    }
+    pf->dropped = pf->next;
+    pf->next = pf->written;
+}
+
 static int posix_datasync(struct vfs_file *f)
 {
+    struct posix_file *pf = posix_file_of(f);
     int rc;
 
     do {
-        rc = fdatasync(fd_of(f));
+        rc = fdatasync(pf->fd);
     } while (rc < 0 && errno == EINTR);
-    return rc < 0 ? -errno : 0;
+    if (rc < 0) {
+        return -errno;
+    }
+    if (pf->is_log) {
+        drop_from_cache(pf);
+    }
+    return 0;
 }
 
 static int posix_truncate(struct vfs_file *f, uint64_t len)
@@ -222,8 +286,10 @@ static int posix_open(struct vfs *fs, const char *path, int flags,
         return fd;
     }
     pf = xmalloc(sizeof(*pf));
-    pf->base.ops = &posix_file_ops;
-    pf->fd = fd;
+    *pf = (struct posix_file){.base.ops = &posix_file_ops,
+                              .fd = fd,
+                              .is_log = (flags & VFS_LOG) != 0,
+                              .is_bulk = (flags & VFS_BULK) != 0};
     *out = &pf->base;
     return 0;
 }

@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "src/base/alloc.h"
+#include "src/base/bounds.h"
 #include "tests/lib/cmocka.h"
 
 static char DIR_PATH[64];
@@ -176,6 +178,77 @@ static void test_many_pieces(void **state)
     xfree(path);
 }
 
+/* Of the first `len` bytes, so many pages are in the system's cache. */
+static size_t cached_pages(const char *path, size_t len)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned char *in = xcalloc(len / page, 1);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+    size_t n = 0;
+
+    assert_ptr_not_equal(map, MAP_FAILED);
+    assert_int_equal(mincore(map, len, in), 0);
+    for (size_t i = 0; i < len / page; i++) {
+        n += in[i] & 1;
+    }
+    munmap(map, len);
+    close(fd);
+    xfree(in);
+    return n;
+}
+
+/* Write 8 MiB to `path`, in pieces that are synced. */
+static void write_pieces(const char *path, int flags)
+{
+    uint8_t *piece = xmalloc(100000);
+    struct vfs_file *f;
+
+    assert_int_equal(vfs_open(vfs_posix(), path, VFS_WRITE | flags, &f), 0);
+    for (size_t off = 0; off < 8 * MiB; off += 100000) {
+        memset(piece, (int)(off / 100000), 100000);
+        assert_int_equal(vfs_pwrite(f, piece, 100000, off), 0);
+        assert_int_equal(vfs_datasync(f), 0);
+    }
+    assert_int_equal(vfs_close(f), 0);
+    xfree(piece);
+}
+
+static bool cache_takes_advice(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = posix_fadvise(fd, 0, 4 * MiB, POSIX_FADV_DONTNEED);
+
+    close(fd);
+    return rc == 0 && cached_pages(path, 4 * MiB) == 0;
+}
+
+/* A log is there to the last byte, but not in the cache. */
+static void test_log_leaves_the_cache(void **state)
+{
+    char *plain = in_dir("plain");
+    char *path = in_dir("log");
+    struct vfs_file *f = open_new(path);
+    uint8_t byte;
+
+    (void)state;
+    vfs_close(f);
+    write_pieces(path, VFS_LOG);
+    vfs_close(open_new(plain));
+    write_pieces(plain, 0);
+    if (cache_takes_advice(plain)) {
+        assert_in_range(cached_pages(path, 4 * MiB), 0, 4 * MiB / 4096 / 4);
+    }
+    assert_int_equal(vfs_open(vfs_posix(), path, VFS_READ, &f), 0);
+    for (size_t off = 0; off < 8 * MiB; off += 50000) {
+        assert_int_equal(vfs_pread(f, &byte, 1, off), 1);
+        assert_int_equal(byte, off / 100000 % 256);
+    }
+    vfs_close(f);
+    xfree(plain);
+    xfree(path);
+}
+
 /* A limit on the file's size makes the kernel write a part and then refuse. */
 static void test_write_that_does_not_fit(void **state)
 {
@@ -324,6 +397,7 @@ int main(void)
         cmocka_unit_test(test_descriptors_are_not_inherited),
         cmocka_unit_test(test_read_and_write),
         cmocka_unit_test(test_many_pieces),
+        cmocka_unit_test(test_log_leaves_the_cache),
         cmocka_unit_test(test_write_that_does_not_fit),
         cmocka_unit_test(test_truncate_and_allocate),
         cmocka_unit_test(test_lock),
