@@ -36,6 +36,8 @@ allow()
     src/server/server.[ch] | src/server/main.c) own='.*' system='.*' ;;
     # It is about the loop, and threads.
     src/server/helm.[ch]) own="$base|src/server/helm\.h$" system="($pure|signal|stdatomic|uv).h" ;;
+    # And that gives them their work.
+    src/server/workers.[ch]) own="$base|src/server/(helm|storage|workers)\.h$" system="($pure|stdatomic|sys/resource|time|unistd|uv).h" ;;
     src/server/options.[ch]) own="$core|src/net/addr\.h$|src/server/" system="($pure|errno).h" ;;
     src/server/*) own="$core|src/server/" system="($pure|errno|sys/uio).h" ;;
     src/dump/*) own="$core|src/dump/" system="($pure|$posix).h" ;;

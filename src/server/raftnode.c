@@ -341,11 +341,16 @@ const struct kvstore *raftnode_store(const struct raftnode *rn)
     return rn->store;
 }
 
+uint64_t raftnode_log_bytes(const struct raftnode *rn)
+{
+    return memory_storage_bytes(&rn->log);
+}
+
 void raftnode_get_status(const struct raftnode *rn, struct raftnode_status *st)
 {
     *st = (struct raftnode_status){
         .snapshot_index = rn->snapshot_index,
-        .log_bytes = memory_storage_bytes(&rn->log),
+        .log_bytes = raftnode_log_bytes(rn),
         .pending_proposals = rn->proposals.n,
         .pending_reads = rn->reads.n,
     };

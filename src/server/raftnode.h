@@ -222,6 +222,9 @@ void raftnode_status_release(struct raftnode_status *st);
 /* A leader is known, and the applied index moves with the commit index. */
 bool raftnode_healthy(const struct raftnode *rn, const char **why);
 
+/* That the log takes in memory, in bytes. */
+uint64_t raftnode_log_bytes(const struct raftnode *rn);
+
 /* The leader's id, or RAFT_NONE. */
 uint64_t raftnode_leader(const struct raftnode *rn);
 bool raftnode_is_leader(const struct raftnode *rn);

@@ -22,7 +22,6 @@
 #include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -40,31 +39,17 @@
 #include "src/server/status.h"
 #include "src/server/storage.h"
 #include "src/server/ticker.h"
+#include "src/server/workers.h"
 #include "transport/transport.h"
 
 #define CLUSTER_ID        0x1000 /* raftexample's */
 #define DRAIN_MS          3000
 #define REMOVED_LINGER_MS 300 /* for the answer to our own DELETE */
 #define TRIM_INTERVAL_MS  5000
-#define SNAPSHOT_NICE     5
-#define SNAPSHOT_REST_NS  100000 /* after about as much work */
-
-/* What storage asks of libuv's threads: one thing at a time. */
-struct disk_work {
-    uv_work_t req;
-    struct helm_job job;
-    uint64_t took_ns;
-};
-
-/* What storage asks of the thread that makes snapshots. There is one while
- * there is something to do. */
-struct snapshot_work {
-    uv_work_t req;
-    int create_rc;           /* negative: the thread could not be made */
-    void (*work)(void *arg); /* NULL: there is nothing to do */
-    void (*done)(void *arg);
-    void *arg;
-};
+#define TRIM_SWING_BYTES  (8 * MiB)
+/* Of the log in memory: from here on a snapshot, which will make it shorter, is
+ * made without rest. */
+#define HURRY_LOG_BYTES (24 * MiB)
 
 struct server {
     const struct options *o;
@@ -81,9 +66,8 @@ struct server {
     uv_signal_t sigint;
     struct http_net *net;
     struct storage *storage;
-    uv_work_t first_work; /* makes libuv's threads */
-    struct disk_work disk_work;
-    struct snapshot_work snapshot_work;
+    uv_work_t first_work;   /* makes libuv's threads */
+    struct workers workers; /* of storage */
     struct raftnode *node;
     struct transport *transport;
     struct httpapi *api;
@@ -94,6 +78,7 @@ struct server {
     bool closing;
     uint64_t stop_by_ms;
     uint64_t trim_at_ms; /* when free memory is given back next */
+    uint64_t log_peak;   /* the most that the log had since last time */
     int status;
 };
 
@@ -430,119 +415,6 @@ static void unblock_signals(const sigset_t *before)
     ASSERT(rc == 0);
 }
 
-static void on_disk_work(uv_work_t *req)
-{
-    struct disk_work *w = container_of(req, struct disk_work, req);
-    uint64_t began = uv_hrtime();
-
-    w->job.work(w->job.arg);
-    w->took_ns = uv_hrtime() - began;
-}
-
-static void on_disk_work_done(uv_work_t *req, int status)
-{
-    struct disk_work *w = container_of(req, struct disk_work, req);
-    struct server *s = container_of(w, struct server, disk_work);
-
-    ASSERT(status == 0); /* nobody cancels it */
-    helm_note(&s->helm, w->took_ns);
-    w->job.done(w->job.arg);
-}
-
-/* Not at the helm while a snapshot's file is written: a sync that was quick may
- * have to wait for one of that file, and the loop with it. Lookups of names
- * never keep the other threads waiting: libuv gives them half at most. */
-static void run_disk_work(void *ctx, bool brief, void (*work)(void *arg),
-                          void (*done)(void *arg), void *arg)
-{
-    struct server *s = ctx;
-    struct disk_work *w = &s->disk_work;
-    struct helm_job job = {work, done, arg};
-    int rc;
-
-    if (brief && s->snapshot_work.work == NULL && helm_is_quick(&s->helm)) {
-        helm_do(&s->helm, job);
-        return;
-    }
-    w->job = job;
-    rc = uv_queue_work(&s->loop, &w->req, on_disk_work, on_disk_work_done);
-    ASSERT(rc == 0); /* no memory would be the end anyway */
-}
-
-/* The loop, here and in other processes, must not notice that a snapshot is
- * made: the thread is a little less important, and rests half of the time, in
- * bits that are short for who waits for a processor. Not the least important of
- * all: while it has the file system's journal in hand the log's syncs wait for
- * it, and on a busy machine that took seconds. */
-static void give_way(void)
-{
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), SNAPSHOT_NICE);
-}
-
-static void rest(void *ctx)
-{
-    const struct timespec a_bit = {.tv_nsec = SNAPSHOT_REST_NS};
-
-    (void)ctx;
-    (void)nanosleep(&a_bit, NULL);
-}
-
-static void snapshot_thread(void *arg)
-{
-    struct snapshot_work *w = arg;
-
-    give_way();
-    w->work(w->arg);
-}
-
-/* On one of libuv's threads, which waits for the other one and tells the loop:
- * the loop spins until whoever calls it is done with calling, and would wait
- * for a thread that yields to it. */
-static void on_snapshot_work(uv_work_t *req)
-{
-    struct snapshot_work *w = container_of(req, struct snapshot_work, req);
-    uv_thread_t thread;
-    int rc;
-
-    w->create_rc = uv_thread_create(&thread, snapshot_thread, w);
-    if (w->create_rc < 0) {
-        w->work(w->arg);
-        return;
-    }
-    rc = uv_thread_join(&thread);
-    ASSERT(rc == 0);
-}
-
-static void on_snapshot_work_done(uv_work_t *req, int status)
-{
-    struct snapshot_work *w = container_of(req, struct snapshot_work, req);
-    struct server *s = container_of(w, struct server, snapshot_work);
-
-    ASSERT(status == 0); /* nobody cancels it */
-    if (w->create_rc < 0) {
-        log_warn(s->lg, "no thread for a snapshot, it took time of others: %s",
-                 uv_strerror(w->create_rc));
-    }
-    w->work = NULL;
-    w->done(w->arg);
-}
-
-static void run_snapshot_work(void *ctx, bool brief, void (*work)(void *arg),
-                              void (*done)(void *arg), void *arg)
-{
-    struct server *s = ctx;
-    struct snapshot_work *w = &s->snapshot_work;
-    int rc;
-
-    (void)brief;
-    w->work = work;
-    w->done = done;
-    w->arg = arg;
-    rc = uv_queue_work(&s->loop, &w->req, on_snapshot_work,
-                       on_snapshot_work_done);
-    ASSERT(rc == 0); /* no memory would be the end anyway */
-}
-
 static int open_storage(struct server *s, struct raftnode_recovered *found,
                         struct errmsg *em)
 {
@@ -551,8 +423,8 @@ static int open_storage(struct server *s, struct raftnode_recovered *found,
         .lg = s->lg,
         .wal_dir = s->o->wal_dir,
         .snap_dir = s->o->snap_dir,
-        .worker = {.ctx = s, .run = run_disk_work},
-        .snapshot_worker = {s, run_snapshot_work, rest},
+        .worker = workers_disk(&s->workers),
+        .snapshot_worker = workers_snapshot(&s->workers),
     };
 
     return storage_open(&so, &s->storage, found, em);
@@ -747,14 +619,23 @@ static void on_tick_timer(uv_timer_t *t)
 }
 
 /* What a slow disk, a slow peer or a long log made wait is soon gone again; the
- * memory that it took would stay with the heap for ever. */
+ * memory that it took would stay with the heap for ever. But a log that grows
+ * and is compacted again and again will need it back at once, and getting new
+ * pages costs more than all else that is done for large values. */
 static void maybe_trim(struct server *s)
 {
-    if (uv_now(&s->loop) >= s->trim_at_ms) {
-        s->trim_at_ms = uv_now(&s->loop) + TRIM_INTERVAL_MS;
+    uint64_t log_bytes = raftnode_log_bytes(s->node);
+
+    s->log_peak = max_u64(s->log_peak, log_bytes);
+    if (uv_now(&s->loop) < s->trim_at_ms) {
+        return;
+    }
+    s->trim_at_ms = uv_now(&s->loop) + TRIM_INTERVAL_MS;
+    if (s->log_peak <= log_bytes + TRIM_SWING_BYTES) {
         http_net_trim(s->net);
         (void)malloc_trim(0);
     }
+    s->log_peak = log_bytes;
 }
 
 static void on_check(uv_check_t *h)
@@ -767,6 +648,7 @@ static void on_check(uv_check_t *h)
     await_tick(s);
     raftnode_tick(s->node);
     transport_tick(s->transport);
+    workers_hurry(&s->workers, raftnode_log_bytes(s->node) > HURRY_LOG_BYTES);
     maybe_trim(s);
 }
 
@@ -875,6 +757,7 @@ int server_run(const struct options *o, const struct logger *lg)
         return 1;
     }
     helm_init(&s.helm, &s.loop);
+    workers_init(&s.workers, &s.loop, &s.helm, lg);
     init_handles(&s);
     start_threads(&s);
     s.net = http_net_new(&s.loop, lg);
