@@ -423,3 +423,32 @@ char *rig_last_segment(const struct wal_rig *r)
 {
     return rig_segment(r, rig_segments(r) - 1);
 }
+
+void rig_must_create(struct wal_rig *r, uint64_t segment_bytes)
+{
+    int rc;
+
+    rig_init(r, segment_bytes);
+    rc = rig_create(r);
+    ASSERT(rc == 0);
+}
+
+void rig_must_reopen(struct wal_rig *r)
+{
+    bool allowed = false;
+    int rc = r->w != NULL ? rig_close(r) : 0;
+
+    ASSERT(rc == 0);
+    rc = rig_reopen(r, &allowed);
+    ASSERT(rc == 0 && allowed);
+}
+
+void rig_must_save(struct wal_rig *r, uint64_t term, uint64_t first, size_t n,
+                   uint64_t commit)
+{
+    int rc = rig_save(r, term, first, n, 20, commit);
+
+    ASSERT(rc == 0);
+    rc = rig_sync(r);
+    ASSERT(rc == 0);
+}

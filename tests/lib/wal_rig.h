@@ -73,6 +73,13 @@ int rig_sync(struct wal_rig *r);
 int rig_release_to(struct wal_rig *r, uint64_t index);
 int rig_close(struct wal_rig *r);
 
+/* What must succeed, or the test fails: a new log; the same log, closed before
+ * if it is open; entries of 20 bytes each, synced. */
+void rig_must_create(struct wal_rig *r, uint64_t segment_bytes);
+void rig_must_reopen(struct wal_rig *r);
+void rig_must_save(struct wal_rig *r, uint64_t term, uint64_t first, size_t n,
+                   uint64_t commit);
+
 /* Open, start from the newest marker, and take what was found as `now`,
  * synced, without comparing. */
 int rig_open(struct wal_rig *r);
