@@ -349,6 +349,17 @@ class Node:
         st = self.status()
         return st["applied"] if st else 0
 
+    def wait_snapshots(self):
+        """Until none is due or being made, and what they replace is deleted: all
+        that happens beside everything else."""
+        count = int(self.cluster.flags.get("snapshot_count", 10000))
+
+        def is_over():
+            st = self.status()
+            return (st["applied"] - st["snapshot_index"] <= count
+                    and len(os.listdir(self.snap_dir)) <= 2)
+        wait_for(is_over, "the snapshots of node %d" % self.id)
+
 
 class Cluster:
     """n nodes; use it in a with statement."""

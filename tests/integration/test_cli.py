@@ -125,6 +125,7 @@ class Start(unittest.TestCase):
         with Cluster(1, {"snapshot_count": 5}) as c:
             for i in range(20):
                 self.assertEqual(c[1].put("/k", "v").status, 204)
+            c[1].wait_snapshots()
             for d in (c[1].wal_dir, c[1].snap_dir):
                 self.assertEqual(os.stat(d).st_mode & 0o777, 0o700)
                 for name in os.listdir(d):

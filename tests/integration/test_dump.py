@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from cluster import BINARY, ROOT, Cluster, KeepAlive, wait_for
+from cluster import BINARY, ROOT, Cluster, KeepAlive
 
 DUMP = os.path.join(os.path.dirname(BINARY), "raftexample-dump")
 
@@ -43,9 +43,7 @@ class Dump(unittest.TestCase):
             with KeepAlive(c[1]) as k:
                 for i in range(50):
                     self.assertEqual(k.put("/k%d" % i, b"v\xff%d" % i).status, 204)
-            # They are made beside the writes: until none is due any more.
-            wait_for(lambda: c[1].applied() - c[1].status()["snapshot_index"] <= 20,
-                     "the snapshots")
+            c[1].wait_snapshots()
             for _ in range(2):
                 lines = self.lines(c.data)
                 puts = [l for l in lines if l["kind"] == "entry" and l["type"] == "put"]

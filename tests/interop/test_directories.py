@@ -25,6 +25,9 @@ class Directories(unittest.TestCase):
             big = b"x" * (1 << 20)
             for i in range(110):
                 self.assertEqual(node.put("/big", big).status, 204)
+            node.wait_snapshots()
+            wait_for(lambda: not glob.glob(node.wal_dir + "/0000000000000000-*"),
+                     "the first segment to go")
             node.stop()
             segments = [l["file"] for l in dump(node.wal_dir) if l["kind"] == "segment"]
             self.assertGreater(segments[0], "0000000000000001")

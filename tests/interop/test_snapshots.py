@@ -36,7 +36,8 @@ class Snapshots(unittest.TestCase):
             c[3].kill()
             self.write(c, lead, PAIRS)
             lead.put_surely("/last", "x")
-            self.assertGreater(lead.status()["first_index"], 5000)
+            wait_for(lambda: lead.status()["first_index"] > 5000,
+                     "the log to be compacted")
             # Deficiency 2 does not strike here: when it starts, it has no
             # snapshot yet, and opens its client port when its own last entry is
             # known to be committed, which the first heartbeat says, before any
@@ -85,8 +86,8 @@ class Snapshots(unittest.TestCase):
             lead.put_surely("/last", "x")
             c[1].start()
             self.check_all_keys(c[1])
-            self.assertGreater(c[1].status()["snapshot_index"], 20000)
-            self.assertGreater(c[1].status()["first_index"], 20000)
+            wait_for(lambda: min(c[1].status()[k] for k in (
+                "snapshot_index", "first_index")) > 20000, "its snapshot")
             # Deficiency 12: what was not text is lost in its snapshot; the Go
             # nodes still have it in memory.
             self.assertEqual(c[1].value("/bytes"), AS_TEXT)
