@@ -288,9 +288,21 @@ static bool others_know(const struct raftnode *rn)
     return n_others == 0 ? rn->removal_known_by.n > 0 : 2 * n_know > n_others;
 }
 
+/* Somebody waits for what is committed, and still has to be applied: with a
+ * slow disk a leader may be the last to do so, its own removal included. */
+static bool owes_answers(const struct raftnode *rn)
+{
+    struct soft_state soft;
+    struct hard_state hard;
+    uint64_t applied;
+
+    rawnode_basic_status(rn->raw, &soft, &hard, &applied);
+    return rn->proposals.n > 0 && rn->applied < hard.commit;
+}
+
 void messages_maybe_leave(struct raftnode *rn)
 {
-    if (rn->is_leaving && others_know(rn)) {
+    if (rn->is_leaving && others_know(rn) && !owes_answers(rn)) {
         raftnode_fail(rn, RAFTNODE_REMOVED,
                       "this node, id %" PRIx64
                       ", has been removed from the cluster",

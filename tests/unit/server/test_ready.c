@@ -240,6 +240,50 @@ static void test_leader_with_a_stuck_disk_is_silent(void **state)
     }
 }
 
+/* Nodes 2 and 3 have what node 1 leads with up to `index`. */
+static void acknowledge(uint64_t index)
+{
+    for (uint64_t id = 2; id <= 3; id++) {
+        struct raft_message m = {.type = RAFT_MSG_APP_RESP,
+                                 .to = 1,
+                                 .from = id,
+                                 .term = 2,
+                                 .index = index};
+
+        assert_int_equal(raftnode_step(node, &m), 0);
+    }
+    raftnode_process(node);
+}
+
+/* The others may have applied what their leader, whose disk is slow, has still
+ * to write, its own removal included: that does not make the outcome unknown to
+ * who asked for it. */
+static void test_removed_leader_answers_when_its_disk_does(void **state)
+{
+    struct sim_op *op;
+    const char *why;
+
+    (void)state;
+    elect();
+    write_now();
+    acknowledge(4);
+    write_now();
+    op = sim_put(&cluster, 1, "/a", "1");
+    raftnode_process(node);
+    expect_write(5, 1);
+    acknowledge(5);
+    raftnode_report_removed(node, 2);
+    raftnode_report_removed(node, 3);
+    raftnode_process(node);
+    assert_false(op->done);
+    write_now();
+    assert_true(op->done);
+    assert_int_equal(op->rc, 0);
+    raftnode_tick(node);
+    assert_int_equal(raftnode_condition(node, &why), RAFTNODE_REMOVED);
+    sim_op_free(&cluster, op);
+}
+
 /* A change of members is told to others once it is applied; that it is
  * committed is on disk before. Until then no snapshot may put later members
  * under it. */
@@ -347,6 +391,7 @@ int main(void)
         TEST(test_write_under_way_is_overwritten_on_disk),
         TEST(test_entries_leave_before_the_write_and_votes_after),
         TEST(test_leader_with_a_stuck_disk_is_silent),
+        TEST(test_removed_leader_answers_when_its_disk_does),
         TEST(test_change_is_applied_behind_its_write),
         TEST(test_snapshot_is_a_write_of_its_own),
         TEST(test_write_says_whether_others_wait),
