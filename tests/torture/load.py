@@ -180,6 +180,7 @@ class Client(threading.Thread):
         self.rng = random.Random(load.seed * 1000 + number)
         self.links = Links()
         self.n_epochs = 0
+        self.past = collections.deque()  # epochs whose key is not small yet
 
     def event(self, text, is_local=False):
         self.load.record.events.append((is_local, "%d %s\n" % (self.number, text)))
@@ -201,20 +202,22 @@ class Client(threading.Thread):
             node = self.rng.choice(self.load.cluster.serving())
             epoch = self.load.epoch()
             try:
-                if epoch > last:
+                if self.number < KEYS_AT_ONCE:
                     # Also those of the time that a request took.
-                    for past in range(last - 1, epoch - 1):
-                        self.shrink(node, past)
-                    last = epoch
+                    self.past.extend(range(max(0, last - 1), epoch - 1))
+                last = max(last, epoch)
+                self.shrink(node)
                 self.step(node, self.load.key(epoch, self.rng.randrange(KEYS_AT_ONCE)))
             except Gone:
                 time.sleep(0.005)
 
-    def shrink(self, node, epoch):
-        """Leave a small value in a key whose time is over, so that the nodes'
-        memory can be compared over hours; one client for each key."""
-        if epoch >= 0 and self.number < KEYS_AT_ONCE:
-            self.put(node, self.load.key(epoch, self.number), sizes=(0,))
+    def shrink(self, node):
+        """Leave a small value in the keys whose time is over, so that the nodes'
+        memory can be compared over hours; one client for each key, and until it
+        is known to be there."""
+        while self.past and self.put(node, self.load.key(self.past[0], self.number),
+                                     sizes=(0,)):
+            self.past.popleft()
 
     def step(self, node, key):
         what = self.rng.randrange(10)
@@ -243,6 +246,7 @@ class Client(threading.Thread):
             self.load.record.answers[status] += 1
 
     def put(self, node, key, headers=None, sizes=SIZES, more=0):
+        """Whether it is known to be done."""
         name, body = self.load.values.new(key, self.rng, sizes, more)
         # What is not recorded was not sent: the event comes first, and is
         # taken back by "fail" if there was no connection.
@@ -265,6 +269,7 @@ class Client(threading.Thread):
             self.event("info put")
         if r is not None and r.status not in (202, 204, 503, 504):
             self.load.odd("PUT %s on node %d: %r" % (key, node.id, r))
+        return r is not None and r.status == 204
 
     def seen(self, node, key, method, r):
         """The word of the history for a read's answer, None if it says nothing."""
