@@ -180,7 +180,7 @@ class Client(threading.Thread):
         self.rng = random.Random(load.seed * 1000 + number)
         self.links = Links()
         self.n_epochs = 0
-        self.past = collections.deque()  # epochs whose key is not small yet
+        self.over = collections.deque()  # epochs whose key is not small yet
 
     def event(self, text, is_local=False):
         self.load.record.events.append((is_local, "%d %s\n" % (self.number, text)))
@@ -204,7 +204,7 @@ class Client(threading.Thread):
             try:
                 if self.number < KEYS_AT_ONCE:
                     # Also those of the time that a request took.
-                    self.past.extend(range(max(0, last - 1), epoch - 1))
+                    self.over.extend(range(max(0, last - 1), epoch - 1))
                 last = max(last, epoch)
                 self.shrink(node)
                 self.step(node, self.load.key(epoch, self.rng.randrange(KEYS_AT_ONCE)))
@@ -215,9 +215,9 @@ class Client(threading.Thread):
         """Leave a small value in the keys whose time is over, so that the nodes'
         memory can be compared over hours; one client for each key, and until it
         is known to be there."""
-        while self.past and self.put(node, self.load.key(self.past[0], self.number),
+        while self.over and self.put(node, self.load.key(self.over[0], self.number),
                                      sizes=(0,)):
-            self.past.popleft()
+            self.over.popleft()
 
     def step(self, node, key):
         what = self.rng.randrange(10)
