@@ -195,6 +195,13 @@ class Client(threading.Thread):
                 pass  # it stays as small as it is
 
     def run(self):
+        try:
+            self.work()
+        except Exception as e:
+            self.load.odd("client %d ended with %r" % (self.number, e))
+            raise
+
+    def work(self):
         if self.number < KEYS_AT_ONCE:
             self.fill()
         last = 0
