@@ -198,16 +198,20 @@ static size_t cached_pages(const char *path, size_t len)
     return n;
 }
 
-/* Write 8 MiB to `path`, in pieces that are synced. */
+#define PIECES      ((size_t)84)
+#define PIECE_BYTES ((size_t)100000)
+
+/* More than 8 MiB, in a new file at `path`; each piece is synced. */
 static void write_pieces(const char *path, int flags)
 {
-    uint8_t *piece = xmalloc(100000);
+    uint8_t *piece = xmalloc(PIECE_BYTES);
     struct vfs_file *f;
 
-    assert_int_equal(vfs_open(vfs_posix(), path, VFS_WRITE | flags, &f), 0);
-    for (size_t off = 0; off < 8 * MiB; off += 100000) {
-        memset(piece, (int)(off / 100000), 100000);
-        assert_int_equal(vfs_pwrite(f, piece, 100000, off), 0);
+    assert_int_equal(
+        vfs_open(vfs_posix(), path, VFS_WRITE | VFS_CREATE | flags, &f), 0);
+    for (size_t i = 0; i < PIECES; i++) {
+        memset(piece, (int)i, PIECE_BYTES);
+        assert_int_equal(vfs_pwrite(f, piece, PIECE_BYTES, i * PIECE_BYTES), 0);
         assert_int_equal(vfs_datasync(f), 0);
     }
     assert_int_equal(vfs_close(f), 0);
@@ -223,29 +227,45 @@ static bool cache_takes_advice(const char *path)
     return rc == 0 && cached_pages(path, 4 * MiB) == 0;
 }
 
+/* What write_pieces wrote is there. */
+static void expect_pieces(const char *path)
+{
+    struct vfs_file *f;
+    uint8_t byte;
+
+    assert_int_equal(vfs_open(vfs_posix(), path, VFS_READ, &f), 0);
+    assert_int_equal(vfs_size(f), PIECES * PIECE_BYTES);
+    for (size_t off = 0; off < PIECES * PIECE_BYTES; off += PIECE_BYTES / 2) {
+        assert_int_equal(vfs_pread(f, &byte, 1, off), 1);
+        assert_int_equal(byte, off / PIECE_BYTES);
+    }
+    vfs_close(f);
+}
+
 /* A log is there to the last byte, but not in the cache. */
 static void test_log_leaves_the_cache(void **state)
 {
     char *plain = in_dir("plain");
     char *path = in_dir("log");
-    struct vfs_file *f = open_new(path);
-    uint8_t byte;
 
     (void)state;
-    vfs_close(f);
     write_pieces(path, VFS_LOG);
-    vfs_close(open_new(plain));
     write_pieces(plain, 0);
     if (cache_takes_advice(plain)) {
         assert_in_range(cached_pages(path, 4 * MiB), 0, 4 * MiB / 4096 / 4);
     }
-    assert_int_equal(vfs_open(vfs_posix(), path, VFS_READ, &f), 0);
-    for (size_t off = 0; off < 8 * MiB; off += 50000) {
-        assert_int_equal(vfs_pread(f, &byte, 1, off), 1);
-        assert_int_equal(byte, off / 100000 % 256);
-    }
-    vfs_close(f);
+    expect_pieces(path);
     xfree(plain);
+    xfree(path);
+}
+
+static void test_bulk_is_all_there(void **state)
+{
+    char *path = in_dir("bulk");
+
+    (void)state;
+    write_pieces(path, VFS_BULK);
+    expect_pieces(path);
     xfree(path);
 }
 
@@ -398,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_read_and_write),
         cmocka_unit_test(test_many_pieces),
         cmocka_unit_test(test_log_leaves_the_cache),
+        cmocka_unit_test(test_bulk_is_all_there),
         cmocka_unit_test(test_write_that_does_not_fit),
         cmocka_unit_test(test_truncate_and_allocate),
         cmocka_unit_test(test_lock),
