@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -150,6 +151,8 @@ static void on_tick(uv_timer_t *handle)
 void peer_net_init(struct peer_net *net)
 {
     memset(net, 0, sizeof(*net));
+    /* As the server does: libuv's writes raise it. */
+    (void)signal(SIGPIPE, SIG_IGN);
     assert_int_equal(uv_loop_init(&net->loop), 0);
     buf_init(&net->lines, BUF_UNLIMITED);
     net->lg = (struct logger){LOG_DEBUG, on_line, net};
