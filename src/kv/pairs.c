@@ -182,7 +182,7 @@ void pairs_melt(struct pairs *p, size_t n)
     if (p->state != PAIRS_MELTING) {
         return;
     }
-    while (n-- > 0 && (pair = map_drain(&p->overlay, &p->melted)) != NULL) {
+    for (; n > 0 && (pair = map_drain(&p->overlay, &p->melted)) != NULL; n--) {
         free_pair(p, map_put(&p->base, pair));
     }
     if (p->overlay.len == 0) {
