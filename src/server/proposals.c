@@ -164,17 +164,23 @@ static bool change_in_flight(const struct proposals *p)
 }
 
 void proposals_flush(struct proposals *p, struct rawnode *rn, uint64_t term,
-                     struct proposals_outcome *out)
+                     bool hold_puts, struct proposals_outcome *out)
 {
     list_init(&out->refused);
     list_init(&out->handed);
-    while (!list_is_empty(&p->puts)) {
+    while (!hold_puts && !list_is_empty(&p->puts)) {
         flush_puts(p, rn, term, out);
     }
     if (!list_is_empty(&p->changes) && !rawnode_conf_change_pending(rn) &&
         !change_in_flight(p)) {
         flush_change(p, rn, term, out);
     }
+}
+
+struct request_load proposals_load(const struct proposals *p)
+{
+    return (struct request_load){.waiting = p->n - p->by_id.len,
+                                 .under_way = p->by_id.len};
 }
 
 struct request *proposals_applied(struct proposals *p, uint64_t id,

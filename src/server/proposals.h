@@ -35,16 +35,18 @@ void proposals_release(struct proposals *p);
  * the request is then not taken. */
 MUST_CHECK int proposals_add(struct proposals *p, struct request *req);
 
-/* Hand everything that waits to raft; called with a leader known. `term` is the
- * node's. Membership changes go one by one, and wait while one may still be
- * unapplied. Requests that are refused, or need no more than being proposed,
- * are put on `done` with their outcome in *rc_of. */
+/* Hand everything that waits to raft, but for the puts if `hold_puts`; called
+ * with a leader known. `term` is the node's. Membership changes go one by one,
+ * and wait while one may still be unapplied. Requests that are refused, or need
+ * no more than being proposed, are put on a list of *out. */
 struct proposals_outcome {
     struct list refused; /* ERR_PROPOSAL_DROPPED */
     struct list handed;  /* 0: respond_async */
 };
 void proposals_flush(struct proposals *p, struct rawnode *rn, uint64_t term,
-                     struct proposals_outcome *out);
+                     bool hold_puts, struct proposals_outcome *out);
+
+struct request_load proposals_load(const struct proposals *p);
 
 /* The request whose entry with this id and term has been applied, taken out of
  * the table; NULL if it is not one of ours or not any more. */

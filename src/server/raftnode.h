@@ -191,6 +191,14 @@ const struct kvstore *raftnode_store(const struct raftnode *rn);
  * loop turn; not re-entrant. */
 void raftnode_process(struct raftnode *rn);
 
+/* Puts and changes of members; gets and changes that are being checked. */
+struct request_load raftnode_puts(const struct raftnode *rn);
+struct request_load raftnode_reads(const struct raftnode *rn);
+
+/* Until the next call: whether puts and reads that have not been sent yet wait
+ * on, for more of them (gather.h). At first neither does. */
+void raftnode_hold(struct raftnode *rn, bool puts, bool reads);
+
 /* Hand leadership over, if this is the leader; raft sees to the rest. */
 void raftnode_transfer_leadership(struct raftnode *rn);
 

@@ -93,6 +93,8 @@ struct raftnode {
 
     struct proposals proposals;
     struct reads reads;
+    bool holds_puts; /* as raftnode_hold said */
+    bool holds_reads;
     struct list due;    /* every request, oldest first */
     struct list parked; /* membership changes of others, one at a time */
     struct raft_message late_snapshot; /* waits for `applies`, or type 0 */
@@ -150,7 +152,8 @@ void raftnode_note_request_id(struct raftnode *rn, uint64_t id);
 /* End the requests whose deadline has passed. */
 void requests_expire(struct raftnode *rn);
 
-/* All that came in during this turn becomes one proposal and one ReadIndex. */
+/* All that came in during this turn, or was held back before it, becomes one
+ * proposal and one ReadIndex. */
 void requests_flush(struct raftnode *rn);
 
 /* Answer the reads whose index is applied; membership changes go on from there

@@ -65,14 +65,20 @@ int reads_add(struct reads *r, struct request *req)
     req->stage = REQUEST_READ_QUEUED;
     list_push_back(&r->queued, &req->link);
     r->n++;
+    r->n_queued++;
     return 0;
 }
 
-static void set_stage(struct list *requests, enum request_stage stage)
+/* How many there are. */
+static size_t set_stage(struct list *requests, enum request_stage stage)
 {
+    size_t n = 0;
+
     list_for_each (it, requests) {
         container_of(it, struct request, link)->stage = stage;
+        n++;
     }
+    return n;
 }
 
 void reads_flush(struct reads *r, struct rawnode *rn, uint64_t now)
@@ -88,10 +94,17 @@ void reads_flush(struct reads *r, struct rawnode *rn, uint64_t now)
     b->asked_at = now;
     list_init(&b->requests);
     list_splice(&b->requests, &r->queued);
-    set_stage(&b->requests, REQUEST_READ_ASKED);
+    r->n_queued -= set_stage(&b->requests, REQUEST_READ_ASKED);
+    ASSERT(r->n_queued == 0);
     list_push_back(&r->asked, &b->link);
     put_context(r, b->seq, ctx);
     rawnode_read_index(rn, (struct bytes){ctx, sizeof(ctx)});
+}
+
+struct request_load reads_load(const struct reads *r)
+{
+    return (struct request_load){.waiting = r->n_queued,
+                                 .under_way = r->n - r->n_queued};
 }
 
 void reads_restart(struct reads *r, uint64_t before)
@@ -106,7 +119,7 @@ void reads_restart(struct reads *r, uint64_t before)
             break;
         }
         list_remove(&b->link);
-        set_stage(&b->requests, REQUEST_READ_QUEUED);
+        r->n_queued += set_stage(&b->requests, REQUEST_READ_QUEUED);
         list_splice(&again, &b->requests);
         xfree(b);
     }
@@ -128,7 +141,7 @@ void reads_confirmed(struct reads *r, const struct read_state *rs)
         put_context(r, b->seq, ctx);
         if (memcmp(ctx, rs->ctx, CONTEXT_LEN) == 0) {
             b->index = rs->index;
-            set_stage(&b->requests, REQUEST_READ_CONFIRMED);
+            (void)set_stage(&b->requests, REQUEST_READ_CONFIRMED);
             list_remove(&b->link);
             list_push_back(&r->confirmed, &b->link);
             return;
@@ -160,6 +173,7 @@ struct request *reads_applied(struct reads *r, uint64_t applied)
 void reads_remove(struct reads *r, struct request *req)
 {
     ASSERT(r->n > 0);
+    r->n_queued -= req->stage == REQUEST_READ_QUEUED ? 1 : 0;
     list_remove(&req->link);
     req->stage = REQUEST_IDLE;
     r->n--;

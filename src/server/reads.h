@@ -23,6 +23,7 @@ struct reads {
     struct list asked;     /* batches without an answer, oldest first */
     struct list confirmed; /* batches that wait for applied, by index */
     size_t n;              /* requests in any of them */
+    size_t n_queued;       /* of them READ_QUEUED */
 };
 
 /* `first_seq` differs from every one used in earlier lives of the node. */
@@ -35,6 +36,8 @@ MUST_CHECK int reads_add(struct reads *r, struct request *req);
 /* Ask for what is queued, if anything; called with a leader known. `now` is
  * the tick. */
 void reads_flush(struct reads *r, struct rawnode *rn, uint64_t now);
+
+struct request_load reads_load(const struct reads *r);
 
 /* Ask again, under new contexts: everything asked before tick `before`
  * (UINT64_MAX: all). */

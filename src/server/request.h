@@ -47,6 +47,12 @@ enum request_stage {
     REQUEST_READ_CONFIRMED,
 };
 
+/* How many of a kind there are. */
+struct request_load {
+    size_t waiting;   /* WAITING, READ_QUEUED: not sent to anybody yet */
+    size_t under_way; /* behind that, and not done */
+};
+
 struct request {
     /* Set by the caller, with request_init_*. */
     enum request_kind kind;

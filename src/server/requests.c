@@ -174,7 +174,8 @@ void requests_expire(struct raftnode *rn)
 
 /* --- moving them on --- */
 
-/* All that came in during this turn becomes one proposal and one ReadIndex. */
+/* All that came in during this turn, or was held back before it, becomes one
+ * proposal and one ReadIndex. */
 void requests_flush(struct raftnode *rn)
 {
     struct proposals_outcome out;
@@ -182,8 +183,10 @@ void requests_flush(struct raftnode *rn)
     if (rn->soft.lead == RAFT_NONE) {
         return;
     }
-    reads_flush(&rn->reads, rn->raw, rn->now);
-    proposals_flush(&rn->proposals, rn->raw, rn->term, &out);
+    if (!rn->holds_reads) {
+        reads_flush(&rn->reads, rn->raw, rn->now);
+    }
+    proposals_flush(&rn->proposals, rn->raw, rn->term, rn->holds_puts, &out);
     finish_all(rn, &out.refused, ERR_PROPOSAL_DROPPED);
     finish_all(rn, &out.handed, 0);
 }
@@ -288,4 +291,22 @@ void raftnode_stop(struct raftnode *rn)
 size_t raftnode_pending(const struct raftnode *rn)
 {
     return rn->proposals.n + rn->reads.n;
+}
+
+/* --- gathering them --- */
+
+struct request_load raftnode_puts(const struct raftnode *rn)
+{
+    return proposals_load(&rn->proposals);
+}
+
+struct request_load raftnode_reads(const struct raftnode *rn)
+{
+    return reads_load(&rn->reads);
+}
+
+void raftnode_hold(struct raftnode *rn, bool puts, bool reads)
+{
+    rn->holds_puts = puts;
+    rn->holds_reads = reads;
 }

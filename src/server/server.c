@@ -33,6 +33,7 @@
 #include "src/net/http_conn.h"
 #include "src/os/vfs.h"
 #include "src/server/descriptors.h"
+#include "src/server/gather.h"
 #include "src/server/helm.h"
 #include "src/server/options.h"
 #include "src/server/raftnode.h"
@@ -58,10 +59,12 @@ struct server {
     struct helm helm;
     uv_timer_t tick_timer;
     uv_timer_t stop_timer;
-    uv_timer_t news_timer; /* active while the transport has news */
+    uv_timer_t news_timer;   /* active while the transport has news */
+    uv_timer_t gather_timer; /* active while requests wait for others */
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t idle; /* keeps the loop from waiting while a tick is due */
+    uv_idle_t look; /* the same while gather wants to know what came in */
     uv_signal_t sigterm;
     uv_signal_t sigint;
     struct http_net *net;
@@ -74,6 +77,8 @@ struct server {
     struct list free_bridges;
     uint64_t started_ms;
     struct ticker ticker;
+    struct gather puts;
+    struct gather reads;
     bool stopping;
     bool closing;
     uint64_t stop_by_ms;
@@ -437,9 +442,11 @@ static void close_handles(struct server *s)
     uv_close((uv_handle_t *)&s->tick_timer, NULL);
     uv_close((uv_handle_t *)&s->stop_timer, NULL);
     uv_close((uv_handle_t *)&s->news_timer, NULL);
+    uv_close((uv_handle_t *)&s->gather_timer, NULL);
     uv_close((uv_handle_t *)&s->prepare, NULL);
     uv_close((uv_handle_t *)&s->check, NULL);
     uv_close((uv_handle_t *)&s->idle, NULL);
+    uv_close((uv_handle_t *)&s->look, NULL);
     uv_close((uv_handle_t *)&s->sigterm, NULL);
     uv_close((uv_handle_t *)&s->sigint, NULL);
 }
@@ -571,6 +578,46 @@ static void await_news(struct server *s)
     }
 }
 
+static void on_idle(uv_idle_t *h)
+{
+    (void)h;
+}
+
+/* The turn that follows does it. */
+static void on_gather_timer(uv_timer_t *t)
+{
+    (void)t;
+}
+
+static void gather(struct server *s)
+{
+    uint64_t now = uv_hrtime();
+    bool puts = gather_begin(&s->puts, raftnode_puts(s->node), now);
+    bool reads = gather_begin(&s->reads, raftnode_reads(s->node), now);
+
+    raftnode_hold(s->node, puts, reads);
+}
+
+/* Once more without waiting, or at last when their time is over. */
+static void await_more(struct server *s)
+{
+    uint64_t now = uv_hrtime();
+    enum gather_next puts = gather_end(&s->puts, raftnode_puts(s->node), now);
+    enum gather_next reads =
+        gather_end(&s->reads, raftnode_reads(s->node), now);
+
+    if (puts == GATHER_NOW || reads == GATHER_NOW) {
+        (void)uv_idle_start(&s->look, on_idle);
+    } else {
+        (void)uv_idle_stop(&s->look);
+    }
+    if ((puts == GATHER_LATER || reads == GATHER_LATER) &&
+        uv_is_active((uv_handle_t *)&s->gather_timer) == 0) {
+        (void)uv_timer_start(&s->gather_timer, on_gather_timer,
+                             GATHER_PATIENCE_NS / 1000000, 0);
+    }
+}
+
 /* The work of all that came in. */
 static void turn(void *ctx)
 {
@@ -580,7 +627,9 @@ static void turn(void *ctx)
         http_net_flush(s->net);
         return;
     }
+    gather(s);
     raftnode_process(s->node);
+    await_more(s);
     await_news(s);
     check_condition(s);
     maybe_close(s);
@@ -591,11 +640,6 @@ static void turn(void *ctx)
 static void on_prepare(uv_prepare_t *h)
 {
     turn(h->data);
-}
-
-static void on_idle(uv_idle_t *h)
-{
-    (void)h;
 }
 
 static void on_tick_timer(uv_timer_t *t);
@@ -657,9 +701,11 @@ static void init_handles(struct server *s)
     (void)uv_timer_init(&s->loop, &s->tick_timer);
     (void)uv_timer_init(&s->loop, &s->stop_timer);
     (void)uv_timer_init(&s->loop, &s->news_timer);
+    (void)uv_timer_init(&s->loop, &s->gather_timer);
     (void)uv_prepare_init(&s->loop, &s->prepare);
     (void)uv_check_init(&s->loop, &s->check);
     (void)uv_idle_init(&s->loop, &s->idle);
+    (void)uv_idle_init(&s->loop, &s->look);
     (void)uv_signal_init(&s->loop, &s->sigterm);
     (void)uv_signal_init(&s->loop, &s->sigint);
     s->tick_timer.data = s;

@@ -110,9 +110,18 @@ static void end(struct fixture *f)
     ready_rig_release(&f->rig);
 }
 
+static void expect_load(const struct fixture *f, size_t waiting,
+                        size_t under_way)
+{
+    struct request_load load = proposals_load(&f->p);
+
+    assert_int_equal(load.waiting, waiting);
+    assert_int_equal(load.under_way, under_way);
+}
+
 static void flush(struct fixture *f)
 {
-    proposals_flush(&f->p, f->rig.raw, 2, &f->out);
+    proposals_flush(&f->p, f->rig.raw, 2, false, &f->out);
     ready_rig_process(&f->rig);
 }
 
@@ -347,7 +356,7 @@ static void test_change_carries_id_member_and_url(void **state)
         const struct raft_entry *e;
 
         add(&f.p, &reqs[i]);
-        proposals_flush(&f.p, f.rig.raw, 2, &f.out);
+        proposals_flush(&f.p, f.rig.raw, 2, false, &f.out);
         assert_int_equal(reqs[i].stage, REQUEST_PROPOSED);
         /* With a second voter nothing is committed alone: look at the log. */
         ready_rig_process(&f.rig);
@@ -370,6 +379,34 @@ static void test_change_carries_id_member_and_url(void **state)
     end(&f);
 }
 
+/* For others, to go with them; a change goes alone. */
+static void test_puts_can_be_held_back(void **state)
+{
+    struct fixture f;
+    struct request put;
+    struct request change;
+
+    (void)state;
+    begin_leader(&f);
+    init_put(&put, 5);
+    init_change(&change, 6, REQUEST_REMOVE_MEMBER, 8);
+    add(&f.p, &put);
+    add(&f.p, &change);
+    expect_load(&f, 2, 0);
+    proposals_flush(&f.p, f.rig.raw, 2, true, &f.out);
+    expect_nothing_done(&f);
+    assert_int_equal(put.stage, REQUEST_WAITING);
+    assert_int_equal(change.stage, REQUEST_PROPOSED);
+    expect_load(&f, 1, 1);
+    proposals_flush(&f.p, f.rig.raw, 2, false, &f.out);
+    assert_int_equal(put.stage, REQUEST_PROPOSED);
+    expect_load(&f, 0, 2);
+    proposals_remove(&f.p, &put);
+    proposals_remove(&f.p, &change);
+    expect_load(&f, 0, 0);
+    end(&f);
+}
+
 /* The leader knows when a change is applied, whoever made it. */
 static void test_leader_proposes_one_change_at_a_time(void **state)
 {
@@ -384,19 +421,20 @@ static void test_leader_proposes_one_change_at_a_time(void **state)
     init_put(&put, 7);
     add(&f.p, &reqs[0]);
     add(&f.p, &reqs[1]);
-    proposals_flush(&f.p, f.rig.raw, 2, &f.out);
+    proposals_flush(&f.p, f.rig.raw, 2, false, &f.out);
     assert_int_equal(reqs[0].stage, REQUEST_PROPOSED);
     assert_int_equal(reqs[1].stage, REQUEST_WAITING);
     /* Gone from the table, but still pending in raft. */
     proposals_remove(&f.p, &reqs[0]);
     assert_true(rawnode_conf_change_pending(f.rig.raw));
     add(&f.p, &put);
-    proposals_flush(&f.p, f.rig.raw, 2, &f.out);
+    proposals_flush(&f.p, f.rig.raw, 2, false, &f.out);
     assert_int_equal(reqs[1].stage, REQUEST_WAITING);
     assert_int_equal(put.stage, REQUEST_PROPOSED); /* puts do not wait */
+    expect_load(&f, 1, 1);
     ready_rig_process(&f.rig);
     assert_false(rawnode_conf_change_pending(f.rig.raw));
-    proposals_flush(&f.p, f.rig.raw, 2, &f.out);
+    proposals_flush(&f.p, f.rig.raw, 2, false, &f.out);
     assert_int_equal(reqs[1].stage, REQUEST_PROPOSED);
     expect_nothing_done(&f);
     proposals_remove(&f.p, &reqs[1]);
@@ -567,6 +605,7 @@ int main(void)
         cmocka_unit_test(test_async_is_done_once_handed_over),
         cmocka_unit_test(test_only_its_own_entry_settles_a_request),
         cmocka_unit_test(test_change_carries_id_member_and_url),
+        cmocka_unit_test(test_puts_can_be_held_back),
         cmocka_unit_test(test_leader_proposes_one_change_at_a_time),
         cmocka_unit_test(test_follower_forwards_one_change_at_a_time),
         cmocka_unit_test(test_too_many_are_not_taken),

@@ -58,6 +58,15 @@ static void flush(struct fixture *f, uint64_t now)
     ready_rig_process(&f->rig);
 }
 
+static void expect_load(const struct fixture *f, size_t waiting,
+                        size_t under_way)
+{
+    struct request_load load = reads_load(&f->r);
+
+    assert_int_equal(load.waiting, waiting);
+    assert_int_equal(load.under_way, under_way);
+}
+
 /* The context that the follower forwarded with its n-th question. */
 static struct bytes asked(const struct fixture *f, size_t n)
 {
@@ -226,8 +235,11 @@ static void test_only_attempts_before_the_tick_are_restarted(void **state)
     assert_int_equal(reqs[2].stage, REQUEST_READ_ASKED);
     answer(&f, 2, 1);
     assert_ptr_equal(reads_applied(&f.r, 1), &reqs[2]);
+    expect_load(&f, 2, 0);
     reads_remove(&f.r, &reqs[0]);
+    expect_load(&f, 1, 0);
     reads_remove(&f.r, &reqs[1]);
+    expect_load(&f, 0, 0);
     end(&f);
 }
 
@@ -264,8 +276,11 @@ static void test_order_survives_a_restart(void **state)
     add(&f, &reqs[2]);
     flush(&f, 0);
     add(&f, &reqs[3]);
+    expect_load(&f, 1, 3);
     reads_restart(&f.r, UINT64_MAX);
+    expect_load(&f, 4, 0);
     flush(&f, 1);
+    expect_load(&f, 0, 4);
     assert_int_equal(f.rig.n_sent, 3);
     answer(&f, 2, 1);
     for (size_t i = 0; i < ARRAY_LEN(reqs); i++) {

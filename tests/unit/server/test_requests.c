@@ -201,6 +201,40 @@ static void test_put_that_waited_for_the_disk_is_unknown(void **state)
     sim_cluster_release(c);
 }
 
+/* Held back, each kind by itself, they wait in the node; their time runs. */
+static void test_held_back_requests_are_sent_later(void **state)
+{
+    struct sim_cluster *c = impatient();
+    uint64_t leader = sim_elect(c);
+    struct raftnode *node = c->nodes[leader].node;
+    struct sim_op *put;
+    struct sim_op *get;
+    struct sim_op *late;
+
+    (void)state;
+    sim_settle(c);
+    raftnode_hold(node, true, true);
+    put = sim_put(c, leader, "/a", "held");
+    get = sim_get(c, leader, "/a");
+    sim_settle(c);
+    assert_int_equal(put->req.stage, REQUEST_WAITING);
+    assert_int_equal(get->req.stage, REQUEST_READ_QUEUED);
+    assert_int_equal(raftnode_puts(node).waiting, 1);
+    assert_int_equal(raftnode_reads(node).waiting, 1);
+    raftnode_hold(node, true, false);
+    sim_settle(c);
+    expect_outcome(c, get, ERR_NOT_FOUND);
+    assert_int_equal(put->req.stage, REQUEST_WAITING);
+    raftnode_hold(node, false, true);
+    late = sim_get(c, leader, "/a");
+    sim_settle(c);
+    expect_outcome(c, put, 0);
+    assert_int_equal(late->req.stage, REQUEST_READ_QUEUED);
+    sim_run(c, PATIENCE);
+    expect_outcome(c, late, ERR_TIMED_OUT);
+    sim_cluster_release(c);
+}
+
 static void test_read_without_a_majority_times_out(void **state)
 {
     struct sim_cluster *c = impatient();
@@ -791,6 +825,7 @@ int main(void)
         cmocka_unit_test(test_put_that_was_proposed_is_unknown),
         cmocka_unit_test(test_unknown_put_may_still_happen),
         cmocka_unit_test(test_put_that_waited_for_the_disk_is_unknown),
+        cmocka_unit_test(test_held_back_requests_are_sent_later),
         cmocka_unit_test(test_read_without_a_majority_times_out),
         cmocka_unit_test(test_confirmed_read_waits_for_its_index),
         cmocka_unit_test(test_membership_changes_by_stage),
