@@ -37,8 +37,10 @@ enum vfs_open_flags {
     VFS_CREATE = 1 << 2, /* mode 0600 if it is new */
     VFS_EXCL = 1 << 3,   /* with VFS_CREATE: -EEXIST if it is there */
     VFS_TRUNC = 1 << 4,
-    VFS_LOG = 1 << 5,  /* appended to, and hardly read again: what has been made
-                        * durable need not stay in the system's cache */
+    VFS_LOG = 1 << 5,  /* appended to, and hardly read again: where the system
+                        * can, it is written past its cache. Any write will
+                        * do; but before one that ends inside a block of what
+                        * is there already, that block has to be read */
     VFS_BULK = 1 << 6, /* much at once, and a sync behind all of it: the disk
                         * gets it bit by bit, or syncs of other files would
                         * have to wait for all of it */
