@@ -27,7 +27,7 @@ allow()
     src/raft/*) own="$base|src/raft/|proto/raftpb\.h$" system="($pure).h" ;;
     src/kv/*) own="$base|src/kv/" system="($pure).h" ;;
     wal/*) own="$base|proto/|src/os/vfs\.h$|wal/" system="($pure|errno|sys/uio).h" ;;
-    snap/*) own="$base|proto/|src/os/vfs\.h$|snap/" system="($pure|errno|sys/uio).h" ;;
+    snap/*) own="$base|proto/|src/os/vfs\.h$|snap/" system="($pure|errno|stdatomic|sys/uio).h" ;;
     # time.h: the Date of an answer.
     src/net/*) own="$base|src/net/" system="($pure|errno|time|$sockets|uv|llhttp).h" ;;
     transport/*) own="$base|proto/|src/net/|transport/" system="($pure|errno|$sockets|uv).h" ;;

@@ -186,11 +186,12 @@ int snap_file_write(struct vfs *fs, const char *path,
 struct file_source {
     struct raft_snapshot_source base;
     struct vfs_file *file;
-    char *path;    /* owned */
-    uint64_t off;  /* in the file */
-    size_t left;   /* of base.size */
-    uint32_t crc;  /* so far */
-    uint32_t want; /* as the file says */
+    atomic_size_t *n_open; /* borrowed */
+    char *path;            /* owned */
+    uint64_t off;          /* in the file */
+    size_t left;           /* of base.size */
+    uint32_t crc;          /* so far */
+    uint32_t want;         /* as the file says */
 };
 
 static int source_read(struct raft_snapshot_source *base, uint8_t *p,
@@ -220,6 +221,7 @@ static void source_close(struct raft_snapshot_source *base)
     struct file_source *s = container_of(base, struct file_source, base);
 
     (void)vfs_close(s->file);
+    (void)atomic_fetch_sub(s->n_open, 1);
     xfree(s->path);
     xfree(s);
 }
@@ -252,20 +254,25 @@ static int source_begin(struct file_source *s, struct errmsg *em)
     return 0;
 }
 
-int snap_file_open(struct vfs *fs, const char *path,
+int snap_file_open(struct vfs *fs, const char *path, atomic_size_t *n_open,
                    struct raft_snapshot_source **out, struct errmsg *em)
 {
     struct file_source *s;
     struct vfs_file *file;
-    int rc = vfs_open(fs, path, VFS_READ, &file);
+    int rc;
 
+    (void)atomic_fetch_add(n_open, 1);
+    rc = vfs_open(fs, path, VFS_READ, &file);
     if (rc < 0) {
+        (void)atomic_fetch_sub(n_open, 1);
         return errmsg_set(em, rc == -ENOENT ? ERR_NO_SNAPSHOT : rc, "open %s",
                           path);
     }
     s = xcalloc(1, sizeof(*s));
-    *s = (struct file_source){
-        .base = {.ops = &SOURCE_OPS}, .file = file, .path = xstrdup(path)};
+    *s = (struct file_source){.base = {.ops = &SOURCE_OPS},
+                              .file = file,
+                              .n_open = n_open,
+                              .path = xstrdup(path)};
     rc = source_begin(s, em);
     if (rc < 0) {
         source_close(&s->base);

@@ -14,8 +14,10 @@ MUST_CHECK int snap_file_write(struct vfs *fs, const char *path,
                                const struct snapshot_content *content,
                                struct errmsg *em);
 
-/* As snapshotter_open_source. */
+/* As snapshotter_open_source. *n_open is one more from before the file is
+ * opened until after it is closed. */
 MUST_CHECK int snap_file_open(struct vfs *fs, const char *path,
+                              atomic_size_t *n_open,
                               struct raft_snapshot_source **out,
                               struct errmsg *em);
 

@@ -327,7 +327,7 @@ int snapshotter_open_source(struct snapshotter *s, uint64_t term,
                             struct errmsg *em)
 {
     char *path = snap_path(s, (struct snap_id){term, index}, SNAP_SUFFIX);
-    int rc = snap_file_open(s->fs, path, out, em);
+    int rc = snap_file_open(s->fs, path, &s->n_sources, out, em);
 
     xfree(path);
     return rc;
@@ -355,7 +355,25 @@ static struct snap_id *purgeable(const struct vfs_names *names, uint64_t index,
     return ids;
 }
 
-void snapshotter_purge(struct snapshotter *s, uint64_t index, size_t keep)
+/* Who opens the file after its name is gone does not find it; so if nobody
+ * reads one then, nobody reads this one. Else its space goes when it is closed.
+ */
+static int purge(struct snapshotter *s, const char *path, struct vfs_rest rest)
+{
+    struct vfs_file *file = NULL;
+    bool is_open = vfs_open(s->fs, path, VFS_WRITE, &file) == 0;
+    int rc = vfs_unlink(s->fs, path);
+
+    if (rc == 0 && is_open && atomic_load(&s->n_sources) == 0 &&
+        vfs_sync_dir(s->fs, s->dir) == 0) {
+        vfs_give_back(file, rest);
+    }
+    vfs_close(file);
+    return rc;
+}
+
+void snapshotter_purge(struct snapshotter *s, uint64_t index, size_t keep,
+                       struct vfs_rest rest)
 {
     struct vfs_names names;
     int rc = vfs_list_sorted(s->fs, s->dir, &names);
@@ -370,7 +388,7 @@ void snapshotter_purge(struct snapshotter *s, uint64_t index, size_t keep)
     for (size_t i = 0; i + keep < n; i++) {
         char *path = snap_path(s, ids[i], SNAP_SUFFIX);
 
-        rc = vfs_unlink(s->fs, path);
+        rc = purge(s, path, rest);
         if (rc < 0) {
             log_warn(s->lg, "purge snapshots: remove %s: %s", path,
                      err_str(rc));

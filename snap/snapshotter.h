@@ -14,6 +14,8 @@
 #ifndef SNAP_SNAPSHOTTER_H
 #define SNAP_SNAPSHOTTER_H
 
+#include <stdatomic.h>
+
 #include "proto/raftpb.h"
 #include "src/base/err.h"
 #include "src/os/vfs.h"
@@ -24,6 +26,7 @@ struct snapshotter {
     struct vfs *fs;          /* borrowed */
     const struct logger *lg; /* borrowed, may be NULL */
     char *dir;               /* owned */
+    atomic_size_t n_sources; /* that are open */
 };
 
 /* No I/O; `dir` is copied. */
@@ -63,7 +66,8 @@ MUST_CHECK int snapshotter_save_content(struct snapshotter *s,
                                         struct errmsg *em);
 
 /* Open the file of exactly this term and index to be read once, from its front
- * to its end. It may be purged meanwhile. *out is owned by the caller.
+ * to its end. It may be purged meanwhile. *out is owned by the caller, who
+ * closes it while `s` is still there.
  *   ERR_NO_SNAPSHOT, ERR_DAMAGED, -errno */
 MUST_CHECK int snapshotter_open_source(struct snapshotter *s, uint64_t term,
                                        uint64_t index,
@@ -79,8 +83,11 @@ MUST_CHECK int snapshotter_load(struct snapshotter *s, uint64_t term,
                                 struct errmsg *em);
 
 /* Delete the oldest files beyond the `keep` newest at or below `index`, by
- * (term, index). Failures are logged, not returned: nothing depends on it. */
-void snapshotter_purge(struct snapshotter *s, uint64_t index, size_t keep);
+ * (term, index), with rests. Failures are logged, not returned: nothing depends
+ * on it. May run on another thread, while other files are saved and sources
+ * opened, read and closed. */
+void snapshotter_purge(struct snapshotter *s, uint64_t index, size_t keep,
+                       struct vfs_rest rest);
 
 /* --- for who only looks: pure --- */
 

@@ -678,27 +678,38 @@ int wal_release_to(struct wal *w, uint64_t index, struct wal_released **out,
 
 /* One sync each: a crash must not remove a later one alone, which would leave a
  * gap. */
-static int delete_segment(struct wal_released *r, struct segment_name name)
+static int remove_name(struct wal_released *r, const char *path)
 {
-    char *path = segment_path(r->dir, name);
     int rc = vfs_unlink(r->fs, path);
 
     if (rc < 0) {
-        errmsg_set(&r->error, rc, "remove %s", path);
-    } else {
-        rc = vfs_sync_dir(r->fs, r->dir);
-        if (rc < 0) {
-            errmsg_set(&r->error, rc, "sync directory %s", r->dir);
-        }
+        return errmsg_set(&r->error, rc, "remove %s", path);
     }
+    rc = vfs_sync_dir(r->fs, r->dir);
+    return rc < 0 ? errmsg_set(&r->error, rc, "sync directory %s", r->dir) : 0;
+}
+
+static int delete_segment(struct wal_released *r, struct segment_name name,
+                          struct vfs_rest rest)
+{
+    char *path = segment_path(r->dir, name);
+    struct vfs_file *file = NULL;
+    bool is_open = vfs_open(r->fs, path, VFS_WRITE, &file) == 0;
+    int rc = remove_name(r, path);
+
+    if (rc == 0 && is_open) {
+        vfs_give_back(file, rest);
+    }
+    vfs_close(file);
     xfree(path);
     return rc;
 }
 
-int wal_released_delete(struct wal_released *r, struct errmsg *em)
+int wal_released_delete(struct wal_released *r, struct vfs_rest rest,
+                        struct errmsg *em)
 {
     for (size_t i = 0; r->rc == 0 && i < r->segments.len; i++) {
-        r->rc = delete_segment(r, r->segments.items[i]);
+        r->rc = delete_segment(r, r->segments.items[i], rest);
     }
     return r->rc < 0 ? errmsg_text(em, r->rc, "%s", r->error.text) : 0;
 }

@@ -141,9 +141,11 @@ MUST_CHECK int wal_sync(struct wal *w, struct errmsg *em);
 MUST_CHECK int wal_release_to(struct wal *w, uint64_t index,
                               struct wal_released **out, struct errmsg *em);
 
-/* Delete them, oldest first, each one durably before the next. May run on
- * another thread, while the WAL is used. A failure is final, as any other. */
-MUST_CHECK int wal_released_delete(struct wal_released *r, struct errmsg *em);
+/* Delete them, oldest first, each one durably before the next, with rests. May
+ * run on another thread, while the WAL is used. A failure is final, as any
+ * other. */
+MUST_CHECK int wal_released_delete(struct wal_released *r, struct vfs_rest rest,
+                                   struct errmsg *em);
 
 /* Free `r`; the WAL is broken if it could not be deleted. */
 void wal_release_end(struct wal *w, struct wal_released *r);

@@ -5,6 +5,10 @@
 #include <errno.h>
 
 #include "src/base/alloc.h"
+#include "src/base/bounds.h"
+
+/* What is given back at once. */
+#define GIVE_BACK_BYTES (1 * MiB)
 
 int vfs_read_file(struct vfs *fs, const char *path, size_t max, uint8_t **data,
                   size_t *len, struct errmsg *em)
@@ -81,6 +85,22 @@ int vfs_sync_parent(struct vfs *fs, const char *path, struct errmsg *em)
     }
     xfree(parent);
     return rc;
+}
+
+void vfs_give_back(struct vfs_file *f, struct vfs_rest rest)
+{
+    int64_t size = vfs_size(f);
+    uint64_t left = size < 0 ? 0 : (uint64_t)size;
+
+    while (left > 0) {
+        left -= min_u64(left, GIVE_BACK_BYTES);
+        if (vfs_truncate(f, left) < 0) {
+            return;
+        }
+        if (rest.fn != NULL) {
+            rest.fn(rest.ctx);
+        }
+    }
 }
 
 struct collected {

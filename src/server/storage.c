@@ -321,6 +321,8 @@ static void do_snapshot_job(void *arg)
 {
     struct storage *st = arg;
     struct job *job = &st->snapshot_job;
+    const struct vfs_rest rest = {st->snapshot_worker.rest,
+                                  st->snapshot_worker.ctx};
 
     if (job->own != NULL) {
         /* If it fails, everything else is as before. */
@@ -329,9 +331,9 @@ static void do_snapshot_job(void *arg)
             &(struct snapshot_content){st, write_rested}, &job->em);
         return;
     }
-    snapshotter_purge(&st->snapshotter, job->purge_to, SNAPSHOTS_KEPT);
+    snapshotter_purge(&st->snapshotter, job->purge_to, SNAPSHOTS_KEPT, rest);
     if (job->released != NULL) {
-        job->rc = wal_released_delete(job->released, &job->em);
+        job->rc = wal_released_delete(job->released, rest, &job->em);
         job->fatal = job->rc < 0;
     }
 }

@@ -286,7 +286,7 @@ int rig_release_to(struct wal_rig *r, uint64_t index)
     int rc = wal_release_to(r->w, index, &released, &r->em);
 
     if (rc == 0) {
-        rc = wal_released_delete(released, &r->em);
+        rc = wal_released_delete(released, (struct vfs_rest){0}, &r->em);
         wal_release_end(r->w, released);
     }
     return rc;

@@ -9,6 +9,7 @@
 
 #include "proto/snappb.h"
 #include "src/base/alloc.h"
+#include "src/base/bounds.h"
 #include "src/base/buf.h"
 #include "src/base/crc32c.h"
 #include "src/base/log.h"
@@ -540,7 +541,7 @@ static void test_source_outlives_its_name(void **state)
 
     save(f, 1, 5, "{\"/a\":\"1\"}");
     assert_int_equal(snapshotter_open_source(&f->s, 1, 5, &source, NULL), 0);
-    snapshotter_purge(&f->s, 5, 0);
+    snapshotter_purge(&f->s, 5, 0, (struct vfs_rest){0});
     assert_names(f, "");
     head = raft_snapshot_new();
     head->source = source;
@@ -737,15 +738,75 @@ static void test_purge_keeps_the_newest(void **state)
     struct fixture *f = *state;
 
     save_five(f);
-    snapshotter_purge(&f->s, 40, 2);
+    snapshotter_purge(&f->s, 40, 2, (struct vfs_rest){0});
     assert_names(f, "0000000000000002-000000000000001e.snap "
                     "0000000000000003-0000000000000028.snap");
-    snapshotter_purge(&f->s, 40, 2);
+    snapshotter_purge(&f->s, 40, 2, (struct vfs_rest){0});
     assert_names(f, "0000000000000002-000000000000001e.snap "
                     "0000000000000003-0000000000000028.snap");
-    snapshotter_purge(&f->s, 40, 0);
+    snapshotter_purge(&f->s, 40, 0, (struct vfs_rest){0});
     assert_names(f, "");
     assert_int_equal(f->n_errors, 0);
+}
+
+static void count(void *ctx)
+{
+    ++*(size_t *)ctx;
+}
+
+/* The size of a file that was purged, by another name of it. */
+static int64_t size_when_purged(struct fixture *f, size_t len, size_t *rests)
+{
+    static const char name[] = "0000000000000001-0000000000000005.snap";
+    uint8_t *data = xcalloc(len, 1);
+    char *path = vfs_join(f->dir, name);
+    char *other = vfs_join(f->dir, "other");
+    struct vfs_file *file;
+    int64_t size;
+
+    *rests = 0;
+    write_file(f, name, data, len);
+    assert_int_equal(link(path, other), 0);
+    snapshotter_purge(&f->s, 5, 0, (struct vfs_rest){count, rests});
+    assert_names(f, "other");
+    assert_int_equal(vfs_open(f->fs, other, VFS_READ, &file), 0);
+    size = vfs_size(file);
+    assert_int_equal(vfs_close(file), 0);
+    assert_int_equal(vfs_unlink(f->fs, other), 0);
+    xfree(other);
+    xfree(path);
+    xfree(data);
+    return size;
+}
+
+/* Others' syncs would wait for a file system that frees much at once. */
+static void test_purge_gives_space_back_bit_by_bit(void **state)
+{
+    struct fixture *f = *state;
+    size_t rests;
+
+    assert_int_equal(size_when_purged(f, 5 * MiB + 1, &rests), 0);
+    assert_int_equal(rests, 6);
+    assert_int_equal(size_when_purged(f, 1, &rests), 0);
+    assert_int_equal(rests, 1);
+}
+
+static void test_purge_leaves_a_source_its_bytes(void **state)
+{
+    struct fixture *f = *state;
+    struct raft_snapshot_source *source;
+    char *path;
+    size_t rests;
+
+    save(f, 1, 6, "{}");
+    assert_int_equal(snapshotter_open_source(&f->s, 1, 6, &source, NULL), 0);
+    path = vfs_join(f->dir, "0000000000000001-0000000000000006.snap");
+    assert_int_equal(vfs_unlink(f->fs, path), 0);
+    xfree(path);
+    assert_int_equal(size_when_purged(f, 5 * MiB, &rests), 5 * MiB);
+    assert_int_equal(rests, 0);
+    source->ops->close(source);
+    assert_int_equal(size_when_purged(f, 5 * MiB, &rests), 0);
 }
 
 /* A file above `index` has no marker yet: not counted, not touched. */
@@ -754,7 +815,7 @@ static void test_purge_ignores_what_is_above(void **state)
     struct fixture *f = *state;
 
     save_five(f);
-    snapshotter_purge(&f->s, 29, 1);
+    snapshotter_purge(&f->s, 29, 1, (struct vfs_rest){0});
     assert_names(f, "0000000000000002-000000000000000f.snap "
                     "0000000000000002-000000000000001e.snap "
                     "0000000000000003-0000000000000028.snap");
@@ -780,7 +841,7 @@ static void test_purge_ignores_foreign_names(void **state)
                                i == 0 ? "" : " ", foreign[i]);
     }
     save(f, 1, 1, "{}");
-    snapshotter_purge(&f->s, UINT64_MAX, 0);
+    snapshotter_purge(&f->s, UINT64_MAX, 0, (struct vfs_rest){0});
     assert_names(f, want);
 }
 
@@ -789,7 +850,7 @@ static void test_purge_without_directory_only_logs(void **state)
     struct fixture *f = *state;
 
     assert_int_equal(vfs_rmdir(f->fs, f->dir), 0);
-    snapshotter_purge(&f->s, 1, 1);
+    snapshotter_purge(&f->s, 1, 1, (struct vfs_rest){0});
     assert_int_equal(snapshotter_open(&f->s, NULL), 0);
 }
 
@@ -871,6 +932,8 @@ int main(void)
         TEST(test_load_refuses_unparsable_content),
         TEST(test_load_leaves_unreadable_alone),
         TEST(test_purge_keeps_the_newest),
+        TEST(test_purge_gives_space_back_bit_by_bit),
+        TEST(test_purge_leaves_a_source_its_bytes),
         TEST(test_purge_ignores_what_is_above),
         TEST(test_purge_ignores_foreign_names),
         TEST(test_purge_without_directory_only_logs),

@@ -166,7 +166,7 @@ static void test_purge_goes_on_past_a_failure(void **state)
     put(&f, NAME("2"));
     put(&f, NAME("3"));
     refuse(&f, SIM_CALL_UNLINK, 0);
-    snapshotter_purge(&f.s, 9, 1);
+    snapshotter_purge(&f.s, 9, 1, (struct vfs_rest){0});
     assert_int_equal(f.level, LOG_WARN);
     assert_non_null(strstr(f.line, NAME("1")));
     assert_int_equal(sim_vfs_size(f.v, NAME("1")), 1);

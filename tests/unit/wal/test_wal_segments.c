@@ -147,6 +147,46 @@ static void test_release_deletes_from_the_oldest(void **state)
     rig_release(&r);
 }
 
+static void count(void *ctx)
+{
+    ++*(size_t *)ctx;
+}
+
+/* Bit by bit, or others' syncs wait for it; but never before the name is
+ * durably gone: an empty segment would be one that is damaged. */
+static void test_release_gives_space_back_with_rests(void **state)
+{
+    struct wal_rig r;
+    struct wal_released *released;
+    size_t before;
+    size_t rests = 0;
+
+    (void)state;
+    rig_must_create(&r, SMALL);
+    fill_segments(&r, 1, 50);
+    before = rig_segments(&r);
+    assert_int_equal(wal_release_to(r.w, 40, &released, &r.em), 0);
+    assert_int_equal(
+        wal_released_delete(released, (struct vfs_rest){count, &rests}, &r.em),
+        0);
+    wal_release_end(r.w, released);
+    assert_true(rests > 0);
+    assert_int_equal(rests, before - rig_segments(&r));
+    rig_release(&r);
+
+    rig_must_create(&r, SMALL);
+    fill_segments(&r, 1, 50);
+    rests = 0;
+    assert_int_equal(wal_release_to(r.w, 40, &released, &r.em), 0);
+    sim_vfs_fail(r.v, (struct sim_fault){.ops = SIM_CALL_SYNC_DIR, .rc = -EIO});
+    assert_int_equal(
+        wal_released_delete(released, (struct vfs_rest){count, &rests}, &r.em),
+        -EIO);
+    wal_release_end(r.w, released);
+    assert_int_equal(rests, 0);
+    rig_release(&r);
+}
+
 /* The first failure stays the one that is told. */
 static void test_release_fails_behind_another_failure(void **state)
 {
@@ -163,7 +203,8 @@ static void test_release_fails_behind_another_failure(void **state)
     assert_int_equal(rig_sync(&r), -EIO);
     first = r.em;
     sim_vfs_fail(r.v, (struct sim_fault){.ops = SIM_CALL_UNLINK, .rc = -EROFS});
-    assert_int_equal(wal_released_delete(released, &r.em), -EROFS);
+    assert_int_equal(wal_released_delete(released, (struct vfs_rest){0}, &r.em),
+                     -EROFS);
     wal_release_end(r.w, released);
     assert_int_equal(rig_sync(&r), -EIO);
     assert_string_equal(r.em.text, first.text);
@@ -259,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_smaller_segments_after_a_restart),
         cmocka_unit_test(test_trimming_fails),
         cmocka_unit_test(test_release_deletes_from_the_oldest),
+        cmocka_unit_test(test_release_gives_space_back_with_rests),
         cmocka_unit_test(test_release_fails_behind_another_failure),
         cmocka_unit_test(test_released_log_does_not_reach_the_beginning),
         cmocka_unit_test(test_segment_is_named_after_what_was_kept),
