@@ -50,7 +50,7 @@
 #define TRIM_SWING_BYTES  (8 * MiB)
 /* Of the log in memory: from here on a snapshot, which will make it shorter, is
  * made without rest. */
-#define HURRY_LOG_BYTES (24 * MiB)
+#define HURRY_LOG_BYTES (12 * MiB)
 
 struct server {
     const struct options *o;
