@@ -1,8 +1,8 @@
 /* See gather.h.
  *
- * Two calls a turn, as requests are counted, not followed: between begin and
- * end none comes in, so those that are gone at the end were answered; between
- * end and begin none is sent. */
+ * Two calls, as requests are counted, not followed: between begin and end none
+ * comes in, so those that are gone at the end were answered; between end and
+ * begin none is sent. */
 
 #include "src/server/gather.h"
 

@@ -51,7 +51,8 @@ enum gather_next {
     GATHER_NOW,     /* look for input without waiting for it, then call again */
 };
 
-/* Before a turn's work: whether what waits is held back in this turn. */
+/* Before a turn's work, if input was looked for since the last call: whether
+ * what waits is held back, in this turn and until the next call. */
 bool gather_begin(struct gather *g, struct request_load load, uint64_t now_ns);
 
 /* After it; `load` is what is left. */

@@ -79,6 +79,7 @@ struct server {
     struct ticker ticker;
     struct gather puts;
     struct gather reads;
+    bool has_looked; /* for input, since gather was asked */
     bool stopping;
     bool closing;
     uint64_t stop_by_ms;
@@ -586,15 +587,26 @@ static void on_idle(uv_idle_t *h)
 /* The turn that follows does it. */
 static void on_gather_timer(uv_timer_t *t)
 {
-    (void)t;
+    struct server *s = t->data;
+
+    s->has_looked = true;
 }
 
+/* There are turns with no look at the sockets before them: what was held back
+ * goes on waiting. */
 static void gather(struct server *s)
 {
-    uint64_t now = uv_hrtime();
-    bool puts = gather_begin(&s->puts, raftnode_puts(s->node), now);
-    bool reads = gather_begin(&s->reads, raftnode_reads(s->node), now);
+    uint64_t now;
+    bool puts;
+    bool reads;
 
+    if (!s->has_looked) {
+        return;
+    }
+    s->has_looked = false;
+    now = uv_hrtime();
+    puts = gather_begin(&s->puts, raftnode_puts(s->node), now);
+    reads = gather_begin(&s->reads, raftnode_reads(s->node), now);
     raftnode_hold(s->node, puts, reads);
 }
 
@@ -686,6 +698,7 @@ static void on_check(uv_check_t *h)
 {
     struct server *s = h->data;
 
+    s->has_looked = true;
     if (s->closing || !ticker_take(&s->ticker, uv_now(&s->loop))) {
         return;
     }
@@ -711,6 +724,7 @@ static void init_handles(struct server *s)
     s->tick_timer.data = s;
     s->stop_timer.data = s;
     s->news_timer.data = s;
+    s->gather_timer.data = s;
     s->prepare.data = s;
     s->check.data = s;
     s->sigterm.data = s;

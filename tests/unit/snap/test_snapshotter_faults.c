@@ -286,6 +286,53 @@ static void test_power_cut_in_the_write(void **state)
     sim_vfs_free(v);
 }
 
+static void purge(struct sim_vfs *v)
+{
+    struct snapshotter s;
+
+    snapshotter_init(&s, sim_vfs_base(v), DIR_NAME, NULL);
+    snapshotter_purge(&s, 1, 0, (struct vfs_rest){0});
+    snapshotter_release(&s);
+}
+
+/* Call k of a purge fails, maybe all behind it too, and the power is cut: what
+ * was to go has its name and all its bytes, or no name. */
+static bool cut_power_in_purge(uint64_t k, bool forever,
+                               enum sim_crash_mode mode)
+{
+    struct sim_vfs *v = new_disk(true);
+    struct rng rng;
+    bool has_failed;
+    int rc;
+
+    rng_seed(&rng, k);
+    sim_vfs_fail(v, (struct sim_fault){.ops = SIM_CALLS_ALL,
+                                       .after = k,
+                                       .rc = -EIO,
+                                       .forever = forever});
+    purge(v);
+    has_failed = sim_vfs_has_failed(v);
+    sim_vfs_crash(v, mode, &rng);
+    rc = load(v, 1);
+    assert_true(rc == 0 || rc == ERR_NO_SNAPSHOT);
+    sim_vfs_free(v);
+    return has_failed;
+}
+
+static void test_power_cut_in_a_purge(void **state)
+{
+    bool has_failed = true;
+
+    (void)state;
+    for (uint64_t k = 0; has_failed; k++) {
+        for (int mode = SIM_CRASH_DROP; mode <= SIM_CRASH_SECTORS; mode++) {
+            has_failed = cut_power_in_purge(k, true, mode);
+            assert_int_equal(cut_power_in_purge(k, false, mode), has_failed);
+        }
+        assert_true(k < 100);
+    }
+}
+
 /* Damage at rest is set aside once, and the one before it still loads. */
 static void test_damaged_file_is_set_aside(void **state)
 {
@@ -313,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_failed_read_sets_nothing_aside),
         cmocka_unit_test(test_power_cut_at_every_call),
         cmocka_unit_test(test_power_cut_in_the_write),
+        cmocka_unit_test(test_power_cut_in_a_purge),
         cmocka_unit_test(test_damaged_file_is_set_aside),
     };
 
