@@ -326,8 +326,10 @@ static void test_power_cut_in_a_purge(void **state)
     (void)state;
     for (uint64_t k = 0; has_failed; k++) {
         for (int mode = SIM_CRASH_DROP; mode <= SIM_CRASH_SECTORS; mode++) {
-            has_failed = cut_power_in_purge(k, true, mode);
-            assert_int_equal(cut_power_in_purge(k, false, mode), has_failed);
+            has_failed = cut_power_in_purge(k, true, (enum sim_crash_mode)mode);
+            assert_int_equal(
+                cut_power_in_purge(k, false, (enum sim_crash_mode)mode),
+                has_failed);
         }
         assert_true(k < 100);
     }
