@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -512,29 +513,42 @@ static uint64_t append_groups(struct vfs_file *f, uint64_t off, size_t n)
     return off;
 }
 
+/* The blocks that this process reads for appending 100 groups, the least of
+ * some times: that of the log it would read each time, a page of the program
+ * itself, which counts too, at most once. */
+static long blocks_read_for_groups(struct vfs_file *f, uint64_t *off)
+{
+    long least = LONG_MAX;
+
+    for (int i = 0; i < 5; i++) {
+        long before = blocks_read();
+        long n;
+
+        *off = append_groups(f, *off, 100);
+        n = blocks_read() - before;
+        least = n < least ? n : least;
+    }
+    return least;
+}
+
 /* To fill a block up, its beginning is needed, which is not in the cache. When
  * the log is opened again it is read, but once. */
 static void test_log_appended_to_is_not_read(void **state)
 {
     char *path = in_dir("unread");
     struct vfs_file *f = open_log(path);
-    long before;
-    uint64_t off;
+    uint64_t off = 0;
 
     (void)state;
-    assert_int_equal(vfs_allocate(f, 1000000), 0);
-    before = blocks_read();
-    off = append_groups(f, 0, 100);
-    assert_int_equal(blocks_read(), before);
+    assert_int_equal(vfs_allocate(f, 2000000), 0);
+    assert_int_equal(blocks_read_for_groups(f, &off), 0);
     vfs_close(f);
 
     f = open_log(path);
     off = append_groups(f, off, 1);
-    before = blocks_read();
-    off = append_groups(f, off, 100);
-    assert_int_equal(blocks_read(), before);
-    assert_int_equal(off, 201000);
-    assert_int_equal(vfs_size(f), 1000000);
+    assert_int_equal(blocks_read_for_groups(f, &off), 0);
+    assert_int_equal(off, 1001000);
+    assert_int_equal(vfs_size(f), 2000000);
     vfs_close(f);
     xfree(path);
 }
