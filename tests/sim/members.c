@@ -47,11 +47,12 @@ static int count_change(void *ctx, struct raft_entry *const *items, size_t n)
     return 0;
 }
 
-/* In this log, behind the last one that is in force anywhere. */
-static size_t changes_in_log(const struct sim *s, const struct machine *m)
+/* In this log, and not in force here, though maybe elsewhere: of two members
+ * both are needed until the second one knows that there is a third. */
+static size_t changes_in_log(const struct machine *m)
 {
     const struct raft_log *l = &m->n.node->raw->raft.log;
-    uint64_t from = max_u64(s->members_as_of + 1, raft_log_first_index(l));
+    uint64_t from = max_u64(m->n.node->applied + 1, raft_log_first_index(l));
     uint64_t end = raft_log_last_index(l) + 1;
     size_t n = 0;
 
@@ -85,7 +86,7 @@ static size_t changes_under_way(const struct sim *s)
 
         if (machine_is_up(m)) {
             n += changes_asked_for(m);
-            logged = max_u64(logged, changes_in_log(s, m));
+            logged = max_u64(logged, changes_in_log(m));
         }
     }
     for (size_t i = 0; i < s->n_events; i++) {
