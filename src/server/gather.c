@@ -23,16 +23,27 @@ static bool waits_for_clients(const struct gather *g, struct request_load load)
            load.waiting > g->last.waiting + g->last.waiting / 4;
 }
 
+void gather_look(struct gather *g)
+{
+    g->looked = true;
+}
+
 bool gather_begin(struct gather *g, struct request_load load, uint64_t now_ns)
 {
-    bool for_clients = load.under_way == 0 && waits_for_clients(g, load);
-    bool holds =
-        load.waiting > 0 && (for_clients || waits_for_batch(g, load, now_ns));
+    bool for_clients;
+    bool holds;
 
+    if (!g->looked) {
+        return g->holds;
+    }
+    for_clients = load.under_way == 0 && waits_for_clients(g, load);
+    holds =
+        load.waiting > 0 && (for_clients || waits_for_batch(g, load, now_ns));
     if (holds && !g->holds) {
         g->held_since_ns = now_ns;
     }
     g->looks = for_clients ? g->looks + 1 : 0;
+    g->looked = false;
     g->holds = holds;
     g->last = load;
     return holds;

@@ -36,6 +36,7 @@
 
 /* For the requests of one kind. All zeros is the beginning. */
 struct gather {
+    bool looked;              /* for input, since gather_begin decided */
     struct request_load last; /* at the last call */
     bool holds;               /* as gather_begin said last */
     size_t answered;          /* since something was sent last */
@@ -47,12 +48,15 @@ struct gather {
 
 enum gather_next {
     GATHER_NOTHING, /* nothing waits for others */
-    GATHER_LATER,   /* call again after GATHER_PATIENCE_NS, if not before */
-    GATHER_NOW,     /* look for input without waiting for it, then call again */
+    GATHER_LATER,   /* look after GATHER_PATIENCE_NS, if not before */
+    GATHER_NOW,     /* look for input without waiting for it */
 };
 
-/* Before a turn's work, if input was looked for since the last call: whether
- * what waits is held back, in this turn and until the next call. */
+/* Input was looked for. */
+void gather_look(struct gather *g);
+
+/* Before a turn's work: whether what waits is held back, in this turn. A turn
+ * with no look before it holds back what the last one did. */
 bool gather_begin(struct gather *g, struct request_load load, uint64_t now_ns);
 
 /* After it; `load` is what is left. */

@@ -79,7 +79,6 @@ struct server {
     struct ticker ticker;
     struct gather puts;
     struct gather reads;
-    bool has_looked; /* for input, since gather was asked */
     bool stopping;
     bool closing;
     uint64_t stop_by_ms;
@@ -584,29 +583,24 @@ static void on_idle(uv_idle_t *h)
     (void)h;
 }
 
-/* The turn that follows does it. */
-static void on_gather_timer(uv_timer_t *t)
+static void note_look(struct server *s)
 {
-    struct server *s = t->data;
-
-    s->has_looked = true;
+    gather_look(&s->puts);
+    gather_look(&s->reads);
 }
 
-/* There are turns with no look at the sockets before them: what was held back
- * goes on waiting. */
+/* The time is over, whatever comes. */
+static void on_gather_timer(uv_timer_t *t)
+{
+    note_look(t->data);
+}
+
 static void gather(struct server *s)
 {
-    uint64_t now;
-    bool puts;
-    bool reads;
+    uint64_t now = uv_hrtime();
+    bool puts = gather_begin(&s->puts, raftnode_puts(s->node), now);
+    bool reads = gather_begin(&s->reads, raftnode_reads(s->node), now);
 
-    if (!s->has_looked) {
-        return;
-    }
-    s->has_looked = false;
-    now = uv_hrtime();
-    puts = gather_begin(&s->puts, raftnode_puts(s->node), now);
-    reads = gather_begin(&s->reads, raftnode_reads(s->node), now);
     raftnode_hold(s->node, puts, reads);
 }
 
@@ -698,7 +692,7 @@ static void on_check(uv_check_t *h)
 {
     struct server *s = h->data;
 
-    s->has_looked = true;
+    note_look(s);
     if (s->closing || !ticker_take(&s->ticker, uv_now(&s->loop))) {
         return;
     }
