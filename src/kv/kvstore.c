@@ -66,6 +66,12 @@ void kvstore_set(struct kvstore *s, struct bytes key, struct bytes value)
     pairs_set(&s->pairs, key, value);
 }
 
+void kvstore_take(struct kvstore *s, struct bytes key, struct bytes value,
+                  void *owner, kv_drop *drop)
+{
+    pairs_take(&s->pairs, key, value, owner, drop);
+}
+
 bool kvstore_get(const struct kvstore *s, struct bytes key, struct bytes *value)
 {
     return pairs_get(&s->pairs, key, value);

@@ -33,6 +33,18 @@ void kvstore_free(struct kvstore *s); /* NULL: no-op */
 /* map[key] = value; both are copied. */
 void kvstore_set(struct kvstore *s, struct bytes key, struct bytes value);
 
+/* From this length on a value need not be copied. */
+#define KV_APART_MIN ((size_t)16384)
+
+/* The owner of a value's bytes is not needed any more. */
+typedef void kv_drop(void *owner);
+
+/* The same, of a value of KV_APART_MIN bytes or more, which stays where it is:
+ * unchanged, until `drop(owner)`. Called where the store is changed or freed,
+ * but never while a view has the value. */
+void kvstore_take(struct kvstore *s, struct bytes key, struct bytes value,
+                  void *owner, kv_drop *drop);
+
 /* Whether the key is there; *value is borrowed until the next change. An empty
  * value is present with len 0. */
 bool kvstore_get(const struct kvstore *s, struct bytes key,

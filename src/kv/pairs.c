@@ -2,7 +2,9 @@
  *
  * A pair is one item of the slab, key and value behind each other, rounded up
  * to a size class: a key that is written again and again with values of about
- * the same length keeps its memory and costs one copy. */
+ * the same length keeps its memory and costs one copy. A large value lies apart
+ * from its pair, which has behind its key where: the log's entry that brought
+ * it may go on to be that place, and then it is not copied at all. */
 
 #include "src/kv/pairs.h"
 
@@ -23,11 +25,32 @@
 struct pair {
     uint32_t key_len;
     uint32_t value_len;
-    uint8_t bytes[]; /* as many as size_class says */
+    uint8_t bytes[]; /* as many as `room` says */
 };
 
 static_assert(PAYLOAD_SIZE_MAX < UINT32_MAX,
               "the lengths of a key and a value have 32 bits");
+
+/* Where a value lies that is not in its pair, and whose that is. */
+struct apart {
+    const uint8_t *data;
+    void *owner;
+    kv_drop *drop;
+};
+
+static bool is_apart(size_t value_len)
+{
+    return value_len >= KV_APART_MIN;
+}
+
+/* Behind the key, not aligned. */
+static struct apart apart_of(const struct pair *p)
+{
+    struct apart a;
+
+    memcpy(&a, p->bytes + p->key_len, sizeof(a));
+    return a;
+}
 
 static struct bytes pair_key(const void *item)
 {
@@ -38,7 +61,9 @@ static struct bytes pair_key(const void *item)
 
 static struct bytes pair_value(const struct pair *p)
 {
-    return (struct bytes){p->bytes + p->key_len, p->value_len};
+    return (struct bytes){is_apart(p->value_len) ? apart_of(p).data
+                                                 : p->bytes + p->key_len,
+                          p->value_len};
 }
 
 /* Steps of 16 bytes, later of an eighth of the size. */
@@ -60,57 +85,97 @@ static void copy_bytes(uint8_t *to, struct bytes from)
     }
 }
 
-/* Put the value in place of the one that `p` has, if it takes as much room. */
-static bool replace_value(struct pair *p, struct bytes value)
+/* Of a pair's bytes. */
+static size_t room(size_t key_len, size_t value_len)
 {
-    if (size_class((size_t)p->key_len + p->value_len) !=
-        size_class(p->key_len + value.len)) {
-        return false;
-    }
-    copy_bytes(p->bytes + p->key_len, value);
-    p->value_len = (uint32_t)value.len;
-    return true;
+    return size_class(key_len +
+                      (is_apart(value_len) ? sizeof(struct apart) : value_len));
 }
 
 static size_t pair_size(size_t key_len, size_t value_len)
 {
-    return sizeof(struct pair) + size_class(key_len + value_len);
+    return sizeof(struct pair) + room(key_len, value_len);
+}
+
+/* A value on its way into a map. */
+struct value {
+    struct bytes bytes;
+    void *owner; /* of a large one */
+    kv_drop *drop;
+};
+
+static void put_value(struct pairs *p, struct pair *pair, struct value v)
+{
+    pair->value_len = (uint32_t)v.bytes.len;
+    if (is_apart(v.bytes.len)) {
+        struct apart a = {v.bytes.data, v.owner, v.drop};
+
+        memcpy(pair->bytes + pair->key_len, &a, sizeof(a));
+        p->n_apart++;
+    } else {
+        copy_bytes(pair->bytes + pair->key_len, v.bytes);
+    }
+}
+
+static void drop_value(struct pairs *p, struct pair *pair)
+{
+    if (is_apart(pair->value_len)) {
+        struct apart a = apart_of(pair);
+
+        ASSERT(p->n_apart > 0);
+        p->n_apart--;
+        a.drop(a.owner);
+    }
+}
+
+/* Put the value in place of the one that `pair` has, if it takes as much room.
+ */
+static bool replace_value(struct pairs *p, struct pair *pair, struct value v)
+{
+    if (room(pair->key_len, pair->value_len) !=
+        room(pair->key_len, v.bytes.len)) {
+        return false;
+    }
+    drop_value(p, pair);
+    put_value(p, pair, v);
+    return true;
 }
 
 static void free_pair(struct pairs *p, struct pair *pair)
 {
     if (pair != NULL) {
+        drop_value(p, pair);
         slab_free(&p->slab, pair, pair_size(pair->key_len, pair->value_len));
     }
 }
 
 /* map[key] = value; whether the key is new to this map. */
 static bool set_in(struct pairs *p, struct map *map, struct bytes key,
-                   struct bytes value)
+                   struct value v)
 {
     struct pair *pair = map_find(map, key);
     bool is_new = pair == NULL;
 
-    if (!is_new && replace_value(pair, value)) {
+    if (!is_new && replace_value(p, pair, v)) {
         return false;
     }
-    ASSERT(key.len < UINT32_MAX && value.len < UINT32_MAX);
-    pair = slab_alloc(&p->slab, pair_size(key.len, value.len));
+    ASSERT(key.len < UINT32_MAX && v.bytes.len < UINT32_MAX);
+    pair = slab_alloc(&p->slab, pair_size(key.len, v.bytes.len));
     pair->key_len = (uint32_t)key.len;
-    pair->value_len = (uint32_t)value.len;
     copy_bytes(pair->bytes, key);
-    copy_bytes(pair->bytes + key.len, value);
+    put_value(p, pair, v);
     free_pair(p, map_put(map, pair));
     return is_new;
 }
 
-/* Small pairs go with the slab. */
+/* Small pairs with their values go with the slab. */
 static void release_map(struct pairs *p, struct map *map)
 {
     size_t pos = 0;
     struct pair *pair;
 
-    while (p->slab.n_large > 0 && (pair = map_next(map, &pos)) != NULL) {
+    while ((p->slab.n_large > 0 || p->n_apart > 0) &&
+           (pair = map_next(map, &pos)) != NULL) {
         free_pair(p, pair);
     }
     map_release(map);
@@ -136,29 +201,49 @@ void pairs_release(struct pairs *p)
     p->len = 0;
 }
 
-void pairs_set(struct pairs *p, struct bytes key, struct bytes value)
+static void set(struct pairs *p, struct bytes key, struct value v)
 {
     bool is_new = true;
 
     switch (p->state) {
     case PAIRS_FROZEN:
-        is_new = set_in(p, &p->overlay, key, value) &&
-                 map_find(&p->base, key) == NULL;
+        is_new =
+            set_in(p, &p->overlay, key, v) && map_find(&p->base, key) == NULL;
         break;
     case PAIRS_MELTING:
         /* Nothing is put into a map that melts; what it has it may change. */
         if (map_find(&p->overlay, key) != NULL) {
-            is_new = set_in(p, &p->overlay, key, value);
+            is_new = set_in(p, &p->overlay, key, v);
         } else {
-            is_new = set_in(p, &p->base, key, value);
+            is_new = set_in(p, &p->base, key, v);
         }
         pairs_melt(p, MELT_PER_SET);
         break;
     case PAIRS_PLAIN:
-        is_new = set_in(p, &p->base, key, value);
+        is_new = set_in(p, &p->base, key, v);
         break;
     }
     p->len += is_new;
+}
+
+void pairs_set(struct pairs *p, struct bytes key, struct bytes value)
+{
+    struct value v = {.bytes = value};
+
+    if (is_apart(value.len)) {
+        uint8_t *copy = xmalloc(value.len);
+
+        memcpy(copy, value.data, value.len);
+        v = (struct value){{copy, value.len}, copy, xfree};
+    }
+    set(p, key, v);
+}
+
+void pairs_take(struct pairs *p, struct bytes key, struct bytes value,
+                void *owner, kv_drop *drop)
+{
+    ASSERT(is_apart(value.len));
+    set(p, key, (struct value){value, owner, drop});
 }
 
 bool pairs_get(const struct pairs *p, struct bytes key, struct bytes *value)

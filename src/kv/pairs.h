@@ -12,12 +12,13 @@
  * What a pair costs: key and value in steps of 16 bytes (an eighth of their
  * length from 256 bytes on), a header of 8 bytes, and 16 bytes for each of 4/3
  * to 8/3 slots of the map. A key of 9 bytes with a value of 100: 136 bytes and
- * 21 to 43. */
+ * 21 to 43. A value of KV_APART_MIN or more lies apart, for 24 bytes. */
 
 #ifndef SRC_KV_PAIRS_H
 #define SRC_KV_PAIRS_H
 
 #include "src/base/map.h"
+#include "src/kv/kvstore.h"
 #include "src/kv/slab.h"
 
 enum pairs_state {
@@ -32,16 +33,19 @@ struct pairs {
     struct map base;    /* of struct pair, owned */
     struct map overlay; /* the same; what it has counts */
     size_t len;         /* keys in either */
+    size_t n_apart;     /* values in either that lie apart */
     size_t melted;      /* map_drain's position in the overlay */
 };
-
-struct kv_view; /* kvstore.h */
 
 void pairs_init(struct pairs *p, uint64_t seed);
 void pairs_release(struct pairs *p); /* no view may be there */
 
 /* Copies both. */
 void pairs_set(struct pairs *p, struct bytes key, struct bytes value);
+
+/* As kvstore_take. */
+void pairs_take(struct pairs *p, struct bytes key, struct bytes value,
+                void *owner, kv_drop *drop);
 
 /* *value is borrowed until the next change. */
 bool pairs_get(const struct pairs *p, struct bytes key, struct bytes *value);

@@ -348,7 +348,24 @@ static void apply_conf_change_v2(struct raftnode *rn,
 
 /* --- entries --- */
 
-static void apply_command(struct raftnode *rn, const struct raft_entry *e)
+static void drop_entry(void *owner)
+{
+    raft_entry_unref(owner);
+}
+
+/* A large value stays in its entry, which outlives the log. */
+static void set(struct raftnode *rn, struct raft_entry *e,
+                const struct kv_command *cmd)
+{
+    if (cmd->value.len >= KV_APART_MIN) {
+        kvstore_take(rn->store, cmd->key, cmd->value, raft_entry_ref(e),
+                     drop_entry);
+    } else {
+        kvstore_set(rn->store, cmd->key, cmd->value);
+    }
+}
+
+static void apply_command(struct raftnode *rn, struct raft_entry *e)
 {
     struct kv_command cmd;
     struct request *req;
@@ -361,7 +378,7 @@ static void apply_command(struct raftnode *rn, const struct raft_entry *e)
                       "entry %" PRIu64 " cannot be decoded", e->index);
         return;
     }
-    kvstore_set(rn->store, cmd.key, cmd.value);
+    set(rn, e, &cmd);
     if (cmd.id == 0) {
         return;
     }
@@ -372,7 +389,7 @@ static void apply_command(struct raftnode *rn, const struct raft_entry *e)
     }
 }
 
-static void apply_entry(struct raftnode *rn, const struct raft_entry *e)
+static void apply_entry(struct raftnode *rn, struct raft_entry *e)
 {
     switch (e->type) {
     case RAFT_ENTRY_NORMAL:
@@ -396,7 +413,7 @@ void apply_entries(struct raftnode *rn, struct raft_entry *const *entries,
                    size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const struct raft_entry *e = entries[i];
+        struct raft_entry *e = entries[i];
 
         if (e->index <= rn->applied) {
             continue; /* the snapshot we started from has it */

@@ -109,6 +109,110 @@ static void test_replace_values_of_all_lengths(void **state)
     kvstore_free(s);
 }
 
+/* --- values that are not copied --- */
+
+/* What such a value lies in; like a log's entry it is changed by nobody. */
+struct lender {
+    size_t n_lent; /* and not given back */
+};
+
+struct lent {
+    struct lender *lender;
+    uint8_t data[];
+};
+
+static void give_back(void *owner)
+{
+    struct lent *l = owner;
+
+    assert_true(l->lender->n_lent > 0);
+    l->lender->n_lent--;
+    memset(l->data, 0xdd, KV_APART_MIN); /* who still looks will see */
+    xfree(l);
+}
+
+/* A store that has been given `value`, of KV_APART_MIN bytes or more. */
+static void lend(struct lender *lender, struct kvstore *s, struct bytes key,
+                 struct bytes value)
+{
+    struct lent *l = xmalloc(sizeof(*l) + value.len);
+
+    l->lender = lender;
+    lender->n_lent++;
+    memcpy(l->data, value.data, value.len);
+    kvstore_take(s, key, (struct bytes){l->data, value.len}, l, give_back);
+}
+
+static void lend_filled(struct lender *lender, struct kvstore *s,
+                        const char *key, uint8_t with, size_t len)
+{
+    uint8_t *data = xmalloc(len);
+
+    memset(data, with, len);
+    lend(lender, s, str_bytes(key), (struct bytes){data, len});
+    xfree(data);
+}
+
+static void assert_filled(const struct kvstore *s, const char *key,
+                          uint8_t with, size_t len)
+{
+    struct bytes got;
+
+    assert_true(kvstore_get(s, str_bytes(key), &got));
+    assert_int_equal(got.len, len);
+    for (size_t i = 0; i < len; i++) {
+        assert_int_equal(got.data[i], with);
+    }
+}
+
+static void test_taken_value_lies_where_it_is(void **state)
+{
+    struct kvstore *s = kvstore_new(1);
+    struct lender lender = {0};
+    struct bytes got;
+    struct lent *l = xmalloc(sizeof(*l) + KV_APART_MIN);
+
+    (void)state;
+    l->lender = &lender;
+    lender.n_lent++;
+    memset(l->data, 1, KV_APART_MIN);
+    kvstore_take(s, str_bytes("/a"), (struct bytes){l->data, KV_APART_MIN}, l,
+                 give_back);
+    assert_true(kvstore_get(s, str_bytes("/a"), &got));
+    assert_ptr_equal(got.data, l->data);
+    kvstore_free(s);
+    assert_int_equal(lender.n_lent, 0);
+}
+
+/* Small and large, copied and taken: all replace each other. */
+static void test_taken_value_is_given_back_once(void **state)
+{
+    struct kvstore *s = kvstore_new(1);
+    struct lender lender = {0};
+    struct errmsg em = {{0}};
+
+    (void)state;
+    lend_filled(&lender, s, "/a", 1, KV_APART_MIN);
+    lend_filled(&lender, s, "/b", 2, KV_APART_MIN + 5);
+    assert_int_equal(lender.n_lent, 2);
+    lend_filled(&lender, s, "/a", 3, 2 * KV_APART_MIN);
+    assert_int_equal(lender.n_lent, 2);
+    assert_filled(s, "/a", 3, 2 * KV_APART_MIN);
+    set(s, "/a", "small");
+    assert_int_equal(lender.n_lent, 1);
+    assert_value(s, "/a", "small");
+    lend_filled(&lender, s, "/a", 4, KV_APART_MIN);
+    assert_int_equal(lender.n_lent, 2);
+    assert_filled(s, "/a", 4, KV_APART_MIN);
+    assert_filled(s, "/b", 2, KV_APART_MIN + 5);
+    assert_int_equal(kvstore_len(s), 2);
+    assert_int_equal(kvstore_restore(s, str_bytes("{\"/c\":\"1\"}"), &em), 0);
+    assert_int_equal(lender.n_lent, 0);
+    lend_filled(&lender, s, "/a", 5, KV_APART_MIN);
+    kvstore_free(s);
+    assert_int_equal(lender.n_lent, 0);
+}
+
 /* --- snapshots --- */
 
 static void test_snapshot_sorts_by_bytes(void **state)
@@ -282,6 +386,31 @@ static void test_view_stays_as_it_was(void **state)
     assert_int_equal(kvstore_len(s), 3);
     buf_release(&before);
     kvstore_free(s);
+}
+
+static void test_view_keeps_a_taken_value(void **state)
+{
+    struct kvstore *s = kvstore_new(1);
+    struct lender lender = {0};
+    struct kv_view *view;
+    struct buf before;
+
+    (void)state;
+    buf_init(&before, BUF_UNLIMITED);
+    lend_filled(&lender, s, "/a", 'x', KV_APART_MIN);
+    assert_int_equal(kvstore_snapshot(s, &before), 0);
+    view = kvstore_freeze(s);
+    lend_filled(&lender, s, "/a", 'y', KV_APART_MIN);
+    lend_filled(&lender, s, "/a", 'z', KV_APART_MIN);
+    assert_int_equal(lender.n_lent, 2); /* x, and z over it */
+    assert_view(view, &before);
+    kvstore_thaw(s, view);
+    kvstore_melt(s, 1);
+    assert_int_equal(lender.n_lent, 1);
+    assert_filled(s, "/a", 'z', KV_APART_MIN);
+    buf_release(&before);
+    kvstore_free(s);
+    assert_int_equal(lender.n_lent, 0);
 }
 
 static void test_view_of_nothing_melts_at_once(void **state)
@@ -460,6 +589,7 @@ static void test_freeze_and_thaw_at_random(void **state)
     };
     struct kvstore *s = kvstore_new(3);
     struct kvstore *model = kvstore_new(4); /* never frozen */
+    struct lender lender = {0};
     struct kv_view *view = NULL;
     struct buf before;
     struct rng rng;
@@ -470,8 +600,8 @@ static void test_freeze_and_thaw_at_random(void **state)
     for (size_t step = 0; step < 30000; step++) {
         uint8_t key[3] = {'/', (uint8_t)rng_below(&rng, N_KEYS), 0};
         struct bytes k = {key, 2 + key[1] % 2};
-        uint8_t value[80];
-        struct bytes v = {value, (size_t)rng_below(&rng, sizeof(value))};
+        uint8_t value[KV_APART_MIN + 2];
+        struct bytes v = {value, (size_t)rng_below(&rng, 80)};
         struct bytes got;
         struct bytes want;
 
@@ -495,7 +625,14 @@ static void test_freeze_and_thaw_at_random(void **state)
             break;
         default:
             memset(value, (int)rng_below(&rng, 256), sizeof(value));
-            kvstore_set(s, k, v);
+            if (rng_below(&rng, 200) == 0) { /* about where it gets large */
+                v.len = KV_APART_MIN - 2 + (size_t)rng_below(&rng, 5);
+            }
+            if (v.len >= KV_APART_MIN && rng_below(&rng, 4) > 0) {
+                lend(&lender, s, k, v);
+            } else {
+                kvstore_set(s, k, v);
+            }
             kvstore_set(model, k, v);
             break;
         }
@@ -522,6 +659,7 @@ static void test_freeze_and_thaw_at_random(void **state)
     buf_release(&before);
     kvstore_free(model);
     kvstore_free(s);
+    assert_int_equal(lender.n_lent, 0);
 }
 
 /* --- members --- */
@@ -596,6 +734,8 @@ int main(void)
         cmocka_unit_test(test_set_and_get),
         cmocka_unit_test(test_free_null),
         cmocka_unit_test(test_replace_values_of_all_lengths),
+        cmocka_unit_test(test_taken_value_lies_where_it_is),
+        cmocka_unit_test(test_taken_value_is_given_back_once),
         cmocka_unit_test(test_snapshot_sorts_by_bytes),
         cmocka_unit_test(test_snapshot_of_nothing_is_an_object),
         cmocka_unit_test(test_snapshot_reports_full_buffer),
@@ -603,6 +743,7 @@ int main(void)
         cmocka_unit_test(test_restore_error_changes_nothing),
         cmocka_unit_test(test_restore_then_snapshot_is_identity),
         cmocka_unit_test(test_view_stays_as_it_was),
+        cmocka_unit_test(test_view_keeps_a_taken_value),
         cmocka_unit_test(test_view_of_nothing_melts_at_once),
         cmocka_unit_test(test_sets_melt),
         cmocka_unit_test(test_restore_in_the_middle_of_melting),

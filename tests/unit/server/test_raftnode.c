@@ -356,6 +356,39 @@ static void test_log_in_memory_is_bounded_in_bytes(void **state)
     sim_cluster_release(c);
 }
 
+/* Of a large value there is one copy, in its entry. */
+static void test_large_value_outlives_the_log(void **state)
+{
+    struct sim_cluster *c = begin(&(struct sim_options){
+        .n = 3, .seed = 5, .snapshot_count = 20, .catchup_entries = 1});
+    const size_t len = KV_APART_MIN;
+    char *value = xcalloc(1, len + 1);
+    uint64_t leader = sim_elect(c);
+    struct raftnode_status st;
+
+    (void)state;
+    for (char i = 'a'; i <= 'c'; i++) {
+        memset(value, i, len);
+        assert_int_equal(sim_put_now(c, leader, "/large", value), 0);
+        raftnode_get_status(c->nodes[leader].node, &st);
+        uint64_t index = st.raft.applied;
+        raftnode_status_release(&st);
+        put_many(c, leader, 60, "small");
+        sim_run(c, 5);
+        raftnode_get_status(c->nodes[leader].node, &st);
+        assert_true(st.raft.first_index > index);
+        raftnode_status_release(&st);
+        for (uint64_t id = 1; id <= 3; id++) {
+            sim_expect(c, id, "/large", value);
+        }
+    }
+    assert_int_equal(sim_put_now(c, leader, "/large", "small"), 0);
+    sim_expect(c, leader, "/large", "small");
+    sim_expect_equal_maps(c);
+    xfree(value);
+    sim_cluster_release(c);
+}
+
 static void test_member_added_with_join_reads_the_data(void **state)
 {
     struct sim_cluster *c = three();
@@ -742,6 +775,7 @@ int main(void)
         cmocka_unit_test(test_crash_of_all_loses_nothing_answered),
         cmocka_unit_test(test_lagging_node_comes_back_through_a_snapshot),
         cmocka_unit_test(test_log_in_memory_is_bounded_in_bytes),
+        cmocka_unit_test(test_large_value_outlives_the_log),
         cmocka_unit_test(test_member_added_with_join_reads_the_data),
         cmocka_unit_test(test_joiner_gets_members_with_a_snapshot),
         cmocka_unit_test(test_membership_outcomes),
