@@ -346,6 +346,11 @@ uint64_t raftnode_log_bytes(const struct raftnode *rn)
     return memory_storage_bytes(&rn->log);
 }
 
+bool raftnode_owes_snapshot(const struct raftnode *rn)
+{
+    return !list_is_empty(&rn->held_snapshots);
+}
+
 void raftnode_get_status(const struct raftnode *rn, struct raftnode_status *st)
 {
     *st = (struct raftnode_status){

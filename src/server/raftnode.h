@@ -233,6 +233,9 @@ bool raftnode_healthy(const struct raftnode *rn, const char **why);
 /* That the log takes in memory, in bytes. */
 uint64_t raftnode_log_bytes(const struct raftnode *rn);
 
+/* Whether a member waits for a snapshot that is still to be made. */
+bool raftnode_owes_snapshot(const struct raftnode *rn);
+
 /* The leader's id, or RAFT_NONE. */
 uint64_t raftnode_leader(const struct raftnode *rn);
 bool raftnode_is_leader(const struct raftnode *rn);

@@ -688,6 +688,13 @@ static void maybe_trim(struct server *s)
     s->log_peak = log_bytes;
 }
 
+/* A snapshot is waited for: by a log that gets long, or by a member. */
+static bool must_hurry(const struct server *s)
+{
+    return raftnode_log_bytes(s->node) > HURRY_LOG_BYTES ||
+           raftnode_owes_snapshot(s->node);
+}
+
 static void on_check(uv_check_t *h)
 {
     struct server *s = h->data;
@@ -699,7 +706,7 @@ static void on_check(uv_check_t *h)
     await_tick(s);
     raftnode_tick(s->node);
     transport_tick(s->transport);
-    workers_hurry(&s->workers, raftnode_log_bytes(s->node) > HURRY_LOG_BYTES);
+    workers_hurry(&s->workers, must_hurry(s));
     maybe_trim(s);
 }
 
