@@ -131,12 +131,24 @@ static int write_piece(void *arg, struct bytes piece)
     return piece.len == 0 ? 0 : write_bytes(w, piece.data, piece.len);
 }
 
+/* All of the space at once: so it is there, in few pieces, and no write has to
+ * make the file longer. */
+static int reserve(struct writer *w, uint64_t len)
+{
+    int rc = vfs_allocate(w->file, len);
+
+    return rc < 0 ? errmsg_set(w->em, rc, "reserve %s", w->path) : 0;
+}
+
 static int write_all(struct writer *w, const struct frame *f,
                      const struct measure *data,
                      const struct snapshot_content *content)
 {
-    int rc = write_bytes(w, f->head, f->head_len);
+    int rc = reserve(w, f->head_len + data->len + f->back_len);
 
+    if (rc == 0) {
+        rc = write_bytes(w, f->head, f->head_len);
+    }
     if (rc == 0 && content != NULL) {
         rc = content->write(content->ctx, write_piece, w);
         /* Or the file would be no snapshot, and nobody would know. */

@@ -41,7 +41,8 @@ enum vfs_open_flags {
                         * can, it is written past its cache. Any write will
                         * do; but before one that ends inside a block of what
                         * is there already, that block has to be read */
-    VFS_BULK = 1 << 6, /* much at once, and a sync behind all of it: the disk
+    VFS_BULK = 1 << 6, /* the same, with much at once, and a sync behind all of
+                        * it: where it has to go through the cache, the disk
                         * gets it bit by bit, or syncs of other files would
                         * have to wait for all of it */
 };

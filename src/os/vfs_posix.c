@@ -5,15 +5,16 @@
  * of all a sync: the kernel marks pages clean when it fails to write them, and
  * the next sync would succeed without the data [reliability 3.2].
  *
- * A log is written past the system's cache, by a second descriptor (O_DIRECT).
- * A sync then has nothing left to write but what the disk itself holds back,
- * and no page is taken for what nobody reads again. The disk takes whole
- * blocks from aligned memory, so a write goes through a buffer that has the
- * rest of its first and its last block from the file. That costs an appended
- * log no read: the first block is still in the buffer, and the last one is
- * behind all that was ever written, where there are zeros. Where the file then
- * ends in half a block, the file is cut to its length. Reads, locks, sizes and
- * syncs are the first descriptor's; the kernel keeps the two coherent.
+ * A log and a bulk file are written past the system's cache, by a second
+ * descriptor (O_DIRECT). A sync then has nothing left to write but what the
+ * disk itself holds back, and no page is taken for what nobody reads again. The
+ * disk takes whole blocks from aligned memory, so a write goes through a buffer
+ * that has the rest of its first and its last block from the file. That costs
+ * an appended file no read: the first block is still in the buffer, and the
+ * last one is behind all that was ever written, where there are zeros. Where
+ * the file then ends in half a block, the file is cut to its length. Reads,
+ * locks, sizes and syncs are the first descriptor's; the kernel keeps the two
+ * coherent.
  *
  * Counterpart: etcd client/pkg/fileutil (lock_linux.go, preallocate_unix.go,
  * sync_linux.go), for the kinds of locks and of allocation. */
@@ -44,10 +45,11 @@
 static_assert(DIRECT_BYTES_MIN % BLOCK_BYTES == 0, "whole blocks");
 static_assert(DIRECT_BYTES_MAX % BLOCK_BYTES == 0, "whole blocks");
 
-/* What a bulk file may have in the cache that is on its way to the disk. */
+/* What a bulk file may have in the cache, if it has to go there, that is on its
+ * way to the disk. */
 #define BULK_BYTES (256 * KiB)
 
-/* How a log is written past the cache. */
+/* How a file is written past the cache. */
 struct direct {
     int fd;           /* -1: it is not */
     bool has_worked;  /* a write has succeeded */
@@ -94,7 +96,7 @@ static int open_retrying(const char *path, int o)
 static void direct_close(struct direct *d)
 {
     if (d->fd >= 0) {
-        close(d->fd); /* what a log's close has to tell, its sync has told */
+        close(d->fd); /* what this close has to tell, a sync has told */
     }
     xfree(d->memory);
     *d = (struct direct){.fd = -1};
@@ -573,14 +575,17 @@ static const struct vfs_file_ops posix_file_ops = {
     .lock = posix_lock,
 };
 
+/* What is written past the cache. */
+#define VFS_DIRECT (VFS_LOG | VFS_BULK)
+
 static int open_flags(int flags)
 {
     int o = O_CLOEXEC | O_NOCTTY;
 
     ASSERT((flags & (VFS_READ | VFS_WRITE)) != 0);
     if ((flags & VFS_WRITE) != 0) {
-        /* A log's blocks are read to be written. */
-        o |= (flags & (VFS_READ | VFS_LOG)) != 0 ? O_RDWR : O_WRONLY;
+        /* Blocks are read to be written. */
+        o |= (flags & (VFS_READ | VFS_DIRECT)) != 0 ? O_RDWR : O_WRONLY;
     } else {
         o |= O_RDONLY;
     }
@@ -605,7 +610,7 @@ static int posix_open(struct vfs *fs, const char *path, int flags,
                               .fd = fd,
                               .is_bulk = (flags & VFS_BULK) != 0,
                               .direct.fd = -1};
-    if ((flags & VFS_WRITE) != 0 && (flags & VFS_LOG) != 0) {
+    if ((flags & VFS_WRITE) != 0 && (flags & VFS_DIRECT) != 0) {
         direct_open(pf, path);
     }
     *out = &pf->base;

@@ -230,14 +230,20 @@ static size_t cached_pages(const char *path, size_t len)
 #define PIECES      ((size_t)84)
 #define PIECE_BYTES ((size_t)100000)
 
-/* More than 8 MiB, in a new file at `path`; each piece is synced. */
-static void write_pieces(const char *path, int flags)
+static struct vfs_file *create(const char *path, int flags)
 {
-    uint8_t *piece = xmalloc(PIECE_BYTES);
     struct vfs_file *f;
 
     assert_int_equal(
         vfs_open(vfs_posix(), path, VFS_WRITE | VFS_CREATE | flags, &f), 0);
+    return f;
+}
+
+/* More than 8 MiB into a new file, which is closed; each piece is synced. */
+static void write_pieces(struct vfs_file *f)
+{
+    uint8_t *piece = xmalloc(PIECE_BYTES);
+
     for (size_t i = 0; i < PIECES; i++) {
         memset(piece, (int)i, PIECE_BYTES);
         assert_int_equal(vfs_pwrite(f, piece, PIECE_BYTES, i * PIECE_BYTES), 0);
@@ -286,12 +292,12 @@ static void test_log_is_all_there(void **state)
     char *path = in_dir("log");
 
     (void)state;
-    write_pieces(path, VFS_LOG);
+    write_pieces(create(path, VFS_LOG));
     expect_pieces(path);
     xfree(path);
 }
 
-static void test_log_passes_the_cache(void **state)
+static void test_logs_and_bulk_pass_the_cache(void **state)
 {
     char *path = in_dir("past");
 
@@ -302,7 +308,9 @@ static void test_log_passes_the_cache(void **state)
         xfree(path);
         skip();
     }
-    write_pieces(path, VFS_LOG);
+    write_pieces(create(path, VFS_LOG));
+    assert_int_equal(cached_pages(path, 8 * MiB), 0);
+    write_pieces(create(path, VFS_BULK | VFS_TRUNC));
     assert_int_equal(cached_pages(path, 8 * MiB), 0);
     xfree(path);
 }
@@ -312,7 +320,7 @@ static void test_bulk_is_all_there(void **state)
     char *path = in_dir("bulk");
 
     (void)state;
-    write_pieces(path, VFS_BULK);
+    write_pieces(create(path, VFS_BULK));
     expect_pieces(path);
     xfree(path);
 }
@@ -702,10 +710,8 @@ static void test_write_that_does_not_fit(void **state)
         int flags;
         rlim_t limit;
     } cases[] = {
-        {0, 5000},
-        {VFS_LOG, 5000},
-        {VFS_LOG, 5120},
-        {VFS_LOG, 4096},
+        {0, 5000},       {VFS_LOG, 5000},  {VFS_LOG, 5120},
+        {VFS_LOG, 4096}, {VFS_BULK, 5000},
     };
     char *path = in_dir("limit");
 
@@ -730,6 +736,26 @@ static void test_write_that_does_not_fit(void **state)
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFEXITED(status));
         assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    xfree(path);
+}
+
+/* A bulk file whose direct descriptor was refused at once goes on without. */
+static void test_bulk_through_the_cache(void **state)
+{
+    char *path = in_dir("refused");
+    struct vfs_file *f = create(path, VFS_BULK);
+    uint8_t bytes[8192] = {0};
+
+    (void)state;
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    assert_true(set_limit(5000));
+    assert_int_equal(vfs_pwrite(f, bytes, sizeof(bytes), 0), -EFBIG);
+    assert_true(set_limit(RLIM_INFINITY));
+    write_pieces(f);
+    expect_pieces(path);
+    if (can_pass_the_cache()) {
+        assert_true(cached_pages(path, 8 * MiB) > 0);
     }
     xfree(path);
 }
@@ -857,7 +883,7 @@ int main(void)
         cmocka_unit_test(test_read_and_write),
         cmocka_unit_test(test_many_pieces),
         cmocka_unit_test(test_log_is_all_there),
-        cmocka_unit_test(test_log_passes_the_cache),
+        cmocka_unit_test(test_logs_and_bulk_pass_the_cache),
         cmocka_unit_test(test_bulk_is_all_there),
         cmocka_unit_test(test_log_appended_to_in_small_pieces),
         cmocka_unit_test(test_log_in_reserved_space),
@@ -869,6 +895,7 @@ int main(void)
         cmocka_unit_test(test_log_is_as_any_file),
         cmocka_unit_test(test_log_where_direct_writes_are_refused),
         cmocka_unit_test(test_write_that_does_not_fit),
+        cmocka_unit_test(test_bulk_through_the_cache),
         cmocka_unit_test(test_truncate_and_allocate),
         cmocka_unit_test(test_lock),
         cmocka_unit_test(test_names),
