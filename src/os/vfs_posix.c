@@ -575,8 +575,8 @@ static const struct vfs_file_ops posix_file_ops = {
     .lock = posix_lock,
 };
 
-/* What is written past the cache. */
-#define VFS_DIRECT (VFS_LOG | VFS_BULK)
+/* With one of these a file is written past the cache. */
+#define DIRECT_FLAGS (VFS_LOG | VFS_BULK)
 
 static int open_flags(int flags)
 {
@@ -585,7 +585,7 @@ static int open_flags(int flags)
     ASSERT((flags & (VFS_READ | VFS_WRITE)) != 0);
     if ((flags & VFS_WRITE) != 0) {
         /* Blocks are read to be written. */
-        o |= (flags & (VFS_READ | VFS_DIRECT)) != 0 ? O_RDWR : O_WRONLY;
+        o |= (flags & (VFS_READ | DIRECT_FLAGS)) != 0 ? O_RDWR : O_WRONLY;
     } else {
         o |= O_RDONLY;
     }
@@ -610,7 +610,7 @@ static int posix_open(struct vfs *fs, const char *path, int flags,
                               .fd = fd,
                               .is_bulk = (flags & VFS_BULK) != 0,
                               .direct.fd = -1};
-    if ((flags & VFS_WRITE) != 0 && (flags & VFS_DIRECT) != 0) {
+    if ((flags & VFS_WRITE) != 0 && (flags & DIRECT_FLAGS) != 0) {
         direct_open(pf, path);
     }
     *out = &pf->base;

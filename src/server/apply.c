@@ -353,11 +353,12 @@ static void drop_entry(void *owner)
     raft_entry_unref(owner);
 }
 
-/* A large value stays in its entry, which outlives the log. */
+/* A large value stays in its entry, if that is little more, and outlives the
+ * log with it. */
 static void set(struct raftnode *rn, struct raft_entry *e,
                 const struct kv_command *cmd)
 {
-    if (cmd->value.len >= KV_APART_MIN) {
+    if (cmd->value.len >= max_u64(KV_APART_MIN, e->len / 2)) {
         kvstore_take(rn->store, cmd->key, cmd->value, raft_entry_ref(e),
                      drop_entry);
     } else {
