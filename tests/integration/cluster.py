@@ -59,7 +59,16 @@ def is_free(port):
             return False
 
 
-_given = set()
+def need_ports(test, ports):
+    """Skip the test if somebody keeps one of them. An outgoing connection of
+    another test may have one, too, but not for long."""
+    try:
+        wait_for(lambda: all(is_free(p) for p in ports), "ports", end=30)
+    except AssertionError:
+        test.skipTest("a port of the Procfile is in use")
+
+
+_given = set(PROCFILE_PORTS)
 
 
 def free_port():

@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from cluster import (BINARY, PATIENCE, PROCFILE_PORTS, ROOT, Closed, http, is_free,
-                     wait_for)
+                     need_ports, wait_for)
 
 # Without those of the README's fourth node, which are in the range of outgoing
 # connections: anybody's may have one of them.
@@ -28,8 +28,7 @@ def ask(port, method, target, body=None):
 
 class ClusterScript(unittest.TestCase):
     def setUp(self):
-        if not all(is_free(p) for p in PORTS):
-            self.skipTest("a port of the Procfile is in use")
+        need_ports(self, PORTS)
         if BINARY != os.path.join(ROOT, "build", "raftexample"):
             self.skipTest("the script runs what make builds, not %s" % BINARY)
         self.dir = tempfile.TemporaryDirectory(prefix="raftexample-cluster-")

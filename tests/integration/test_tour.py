@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from cluster import (BINARY, PATIENCE, PROCFILE_PORTS, ROOT, Cluster, KeepAlive,
-                     is_free, wait_for)
+                     need_ports, wait_for)
 
 
 class Tour(unittest.TestCase):
@@ -125,8 +125,7 @@ class Readme(unittest.TestCase):
 
     def setUp(self):
         self.procs = []
-        if not all(is_free(p) for p in PROCFILE_PORTS):
-            self.skipTest("a port of the Procfile is in use")
+        need_ports(self, PROCFILE_PORTS)
         self.dir = tempfile.TemporaryDirectory(prefix="raftexample-readme-")
         os.symlink(BINARY, os.path.join(self.dir.name, "raftexample"))
 
