@@ -12,7 +12,8 @@
  * What a pair costs: key and value in steps of 16 bytes (an eighth of their
  * length from 256 bytes on), a header of 8 bytes, and 16 bytes for each of 4/3
  * to 8/3 slots of the map. A key of 9 bytes with a value of 100: 136 bytes and
- * 21 to 43. A value of KV_APART_MIN or more lies apart, for 24 bytes. */
+ * 21 to 43. A value of KV_APART_MIN or more lies apart, for 24 bytes and what
+ * its owner has beside it: 100, if that is a log's entry. */
 
 #ifndef SRC_KV_PAIRS_H
 #define SRC_KV_PAIRS_H
