@@ -73,7 +73,7 @@ struct http_client {
     uint64_t read_timeout_ms;
 
     int fail_rc; /* why it is dying, told by on_end */
-    char fail_why[192];
+    struct errmsg fail_why;
 };
 
 static const struct http_conn_ops client_ops;
@@ -168,8 +168,7 @@ static void fail(struct http_client *cl, int rc, const char *what,
     ASSERT(cl->conn != NULL);
     ASSERT(rc < 0);
     if (cl->fail_rc == 0) {
-        cl->fail_rc = rc;
-        (void)snprintf(cl->fail_why, sizeof(cl->fail_why), "%s: %s", what, why);
+        cl->fail_rc = errmsg_text(&cl->fail_why, rc, "%s: %s", what, why);
     }
     http_conn_close(&cl->conn->c);
 }
@@ -190,7 +189,8 @@ static void on_gone(struct http_conn *c)
         cl->fail_rc = ERR_EOF; /* libuv closed it under us: reading failed */
     }
     cl->o.ops->on_end(cl->o.ctx, cl->fail_rc,
-                      cl->fail_why[0] != '\0' ? cl->fail_why : "closed");
+                      cl->fail_why.text[0] != '\0' ? cl->fail_why.text
+                                                   : "closed");
 }
 
 static struct client_conn *conn_new(struct http_client *cl)
