@@ -48,6 +48,11 @@ uint64_t http_net_now_ms(const struct http_net *net)
     return uv_now(net->loop);
 }
 
+uint64_t http_net_inputs(const struct http_net *net)
+{
+    return net->inputs;
+}
+
 void http_net_trim(struct http_net *net)
 {
     while (net->n_pool > 0) {
@@ -345,6 +350,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     if (n > 0) {
+        c->net->inputs++;
         if (c->state == HTTP_CONN_OPEN) {
             take_input(c, (struct bytes){(uint8_t *)buf->base, (size_t)n});
         }

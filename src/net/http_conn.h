@@ -53,6 +53,9 @@ void http_net_free(struct http_net *net);
 /* Milliseconds of the loop's monotonic clock; for log_limit and back-off. */
 uint64_t http_net_now_ms(const struct http_net *net);
 
+/* How often a connection had bytes for us, since the beginning. */
+uint64_t http_net_inputs(const struct http_net *net);
+
 /* --- what a message says --- */
 
 struct http_field {

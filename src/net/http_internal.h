@@ -46,6 +46,7 @@ struct http_net {
     uv_timer_t timer;
     enum net_timer_state timer_state;
     uint64_t timer_due_ms; /* HTTP_NEVER: not armed */
+    uint64_t inputs;       /* see http_net_inputs */
     size_t users;          /* listeners, connections, clients */
     bool freeing;          /* http_net_free was called */
 

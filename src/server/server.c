@@ -20,6 +20,7 @@
 #include "src/server/server.h"
 
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@
 #include "src/kv/kvstore.h"
 #include "src/net/http_conn.h"
 #include "src/os/vfs.h"
+#include "src/server/busy_poll.h"
 #include "src/server/descriptors.h"
 #include "src/server/gather.h"
 #include "src/server/helm.h"
@@ -63,8 +65,9 @@ struct server {
     uv_timer_t gather_timer; /* active while requests wait for others */
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t idle; /* keeps the loop from waiting while a tick is due */
-    uv_idle_t look; /* the same while gather wants to know what came in */
+    uv_idle_t idle;  /* keeps the loop from waiting while a tick is due */
+    uv_idle_t look;  /* the same while gather wants to know what came in */
+    uv_idle_t awake; /* and while more will come in soon */
     uv_signal_t sigterm;
     uv_signal_t sigint;
     struct http_net *net;
@@ -79,6 +82,7 @@ struct server {
     struct ticker ticker;
     struct gather puts;
     struct gather reads;
+    struct busy_poll busy_poll;
     bool stopping;
     bool closing;
     uint64_t stop_by_ms;
@@ -446,6 +450,7 @@ static void close_handles(struct server *s)
     uv_close((uv_handle_t *)&s->prepare, NULL);
     uv_close((uv_handle_t *)&s->check, NULL);
     uv_close((uv_handle_t *)&s->idle, NULL);
+    uv_close((uv_handle_t *)&s->awake, NULL);
     uv_close((uv_handle_t *)&s->look, NULL);
     uv_close((uv_handle_t *)&s->sigterm, NULL);
     uv_close((uv_handle_t *)&s->sigint, NULL);
@@ -479,6 +484,7 @@ static void close_all(struct server *s)
     }
     s->closing = true;
     (void)uv_timer_stop(&s->tick_timer);
+    (void)uv_idle_stop(&s->awake);
     if (s->node != NULL) {
         raftnode_stop(s->node);
         http_net_flush(s->net);
@@ -624,6 +630,25 @@ static void await_more(struct server *s)
     }
 }
 
+/* Before a look for input that does not wait. Whoever may have some for us can
+ * have the processor first. */
+static void on_awake(uv_idle_t *h)
+{
+    (void)h;
+    (void)sched_yield();
+}
+
+static void stay_awake(struct server *s)
+{
+    uint64_t work = http_net_inputs(s->net) + s->helm.n_jobs;
+
+    if (busy_poll_again(&s->busy_poll, work, uv_hrtime())) {
+        (void)uv_idle_start(&s->awake, on_awake);
+    } else {
+        (void)uv_idle_stop(&s->awake);
+    }
+}
+
 /* The work of all that came in. */
 static void turn(void *ctx)
 {
@@ -640,6 +665,7 @@ static void turn(void *ctx)
     check_condition(s);
     maybe_close(s);
     http_net_flush(s->net);
+    stay_awake(s);
 }
 
 /* What timers brought since. */
@@ -700,6 +726,7 @@ static void on_check(uv_check_t *h)
     struct server *s = h->data;
 
     note_look(s);
+    busy_poll_looked(&s->busy_poll, http_net_inputs(s->net), uv_hrtime());
     if (s->closing || !ticker_take(&s->ticker, uv_now(&s->loop))) {
         return;
     }
@@ -720,6 +747,7 @@ static void init_handles(struct server *s)
     (void)uv_check_init(&s->loop, &s->check);
     (void)uv_idle_init(&s->loop, &s->idle);
     (void)uv_idle_init(&s->loop, &s->look);
+    (void)uv_idle_init(&s->loop, &s->awake);
     (void)uv_signal_init(&s->loop, &s->sigterm);
     (void)uv_signal_init(&s->loop, &s->sigint);
     s->tick_timer.data = s;

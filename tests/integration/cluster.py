@@ -323,6 +323,12 @@ class Node:
         with open("/proc/%d/statm" % self.proc.pid) as f:
             return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def cpu_s(self):
+        """Processor time that it took so far, in seconds."""
+        with open("/proc/%d/stat" % self.proc.pid) as f:
+            user, system = f.read().rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
     def n_fds(self):
         return len(os.listdir("/proc/%d/fd" % self.proc.pid))
 
