@@ -2,14 +2,14 @@
  * going to sleep.
  *
  * To put a processor to sleep and to wake it takes some 30 us in a virtual
- * machine, each time, on both ends of each message; that is longer than a peer
- * or a client beside us takes to answer. So as long as input comes soon, we
- * stay awake for it. Who yields the processor in between takes it from nobody.
+ * machine, each time, on both ends of each message. Who stays awake for as long
+ * never pays more than twice the best price, and spares the sender the waking;
+ * who yields the processor in between takes it from nobody. It is worth more
+ * while an answer is owed to us: that one is being worked on, by a member
+ * beside us or across a fast network, and a client waits for it.
  *
- *   it pays        after input that had not been waited for longer than
- *                  BUSY_POLL_NS, asleep or awake, until it is
- *   it does not    on a node without load: its ticks and heartbeats are far
- *                  apart, and it sleeps as it did before
+ * So it goes by what the last wait of the same kind was, asleep or awake. A
+ * node without load, whose ticks and heartbeats are far apart, sleeps as ever.
  *
  * Knows no clock and no event loop: server.c has both.
  *
@@ -22,22 +22,26 @@
 
 #include "src/base/common.h"
 
-/* From the end of the last work. */
-#define BUSY_POLL_NS UINT64_C(100000)
+/* From the end of the last work, for anything, and for what is owed. */
+#define BUSY_POLL_NS      UINT64_C(30000)
+#define BUSY_POLL_OWED_NS UINT64_C(100000)
 
 /* All zeros is the beginning. */
 struct busy_poll {
     uint64_t inputs; /* that were seen */
     uint64_t work;   /* that was seen done */
     uint64_t since_ns;
-    bool pays;
+    bool owed;    /* what is waited for now */
+    bool pays[2]; /* [owed] */
 };
 
 /* After a look for input; `inputs` counts all that ever came. */
 void busy_poll_looked(struct busy_poll *b, uint64_t inputs, uint64_t now_ns);
 
 /* At the end of a turn; `work` changes whenever something was done that may
- * have taken time. Whether the next look shall not wait. */
-bool busy_poll_again(struct busy_poll *b, uint64_t work, uint64_t now_ns);
+ * have taken time, `owed`: others work for us. Whether the next look shall not
+ * wait. */
+bool busy_poll_again(struct busy_poll *b, uint64_t work, bool owed,
+                     uint64_t now_ns);
 
 #endif /* SRC_SERVER_BUSY_POLL_H */

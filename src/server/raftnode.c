@@ -351,6 +351,12 @@ bool raftnode_owes_snapshot(const struct raftnode *rn)
     return !list_is_empty(&rn->held_snapshots);
 }
 
+bool raftnode_awaits_others(const struct raftnode *rn)
+{
+    return memory_storage_last_index(&rn->log) > rn->applied ||
+           raftnode_puts(rn).under_way > 0 || raftnode_reads(rn).under_way > 0;
+}
+
 void raftnode_get_status(const struct raftnode *rn, struct raftnode_status *st)
 {
     *st = (struct raftnode_status){

@@ -236,6 +236,10 @@ uint64_t raftnode_log_bytes(const struct raftnode *rn);
 /* Whether a member waits for a snapshot that is still to be made. */
 bool raftnode_owes_snapshot(const struct raftnode *rn);
 
+/* Whether other members have something to answer: there are entries that are
+ * not known as committed, or requests under way. */
+bool raftnode_awaits_others(const struct raftnode *rn);
+
 /* The leader's id, or RAFT_NONE. */
 uint64_t raftnode_leader(const struct raftnode *rn);
 bool raftnode_is_leader(const struct raftnode *rn);

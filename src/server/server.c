@@ -642,7 +642,8 @@ static void stay_awake(struct server *s)
 {
     uint64_t work = http_net_inputs(s->net) + s->helm.n_jobs;
 
-    if (busy_poll_again(&s->busy_poll, work, uv_hrtime())) {
+    if (busy_poll_again(&s->busy_poll, work, raftnode_awaits_others(s->node),
+                        uv_hrtime())) {
         (void)uv_idle_start(&s->awake, on_awake);
     } else {
         (void)uv_idle_stop(&s->awake);

@@ -12,12 +12,18 @@ struct fixture {
     struct busy_poll b;
     uint64_t inputs;
     uint64_t work;
+    bool owed;
     uint64_t now_ns;
 };
 
 static void begin(struct fixture *f)
 {
     *f = (struct fixture){.now_ns = 1000 * BUSY_POLL_NS};
+}
+
+static bool turn(struct fixture *f)
+{
+    return busy_poll_again(&f->b, f->work, f->owed, f->now_ns);
 }
 
 /* A look after so long, and its turn; `came`: it found input, whose work took
@@ -28,7 +34,7 @@ static bool look(struct fixture *f, uint64_t after_ns, bool came)
     f->inputs += came;
     f->work += came;
     busy_poll_looked(&f->b, f->inputs, f->now_ns);
-    return busy_poll_again(&f->b, f->work, f->now_ns);
+    return turn(f);
 }
 
 static void test_sleeps_at_first(void **state)
@@ -91,8 +97,43 @@ static void test_work_is_not_waiting(void **state)
     assert_true(look(&f, SOON_NS, true));
     f.now_ns += 2 * LATE_NS;
     f.work++;
-    assert_true(busy_poll_again(&f.b, f.work, f.now_ns));
+    assert_true(turn(&f));
     assert_true(look(&f, SOON_NS, true));
+}
+
+static void test_what_is_owed_is_waited_for_longer(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f);
+    f.owed = true;
+    look(&f, LATE_NS, true);
+    assert_true(look(&f, BUSY_POLL_OWED_NS, true));
+    assert_true(look(&f, BUSY_POLL_OWED_NS, false));
+    assert_false(look(&f, 1, false));
+}
+
+static void test_each_kind_of_wait_goes_by_its_own_last_one(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    begin(&f);
+    look(&f, LATE_NS, true);
+    assert_true(look(&f, SOON_NS, true));
+    f.owed = true;
+    assert_false(turn(&f)); /* none was owed before */
+    f.owed = false;
+    assert_true(turn(&f));
+    f.owed = true;
+    assert_false(turn(&f));
+    assert_true(look(&f, SOON_NS, true));
+    f.owed = false;
+    assert_true(turn(&f));
+    assert_false(look(&f, LATE_NS, true));
+    f.owed = true;
+    assert_true(turn(&f));
 }
 
 int main(void)
@@ -103,6 +144,8 @@ int main(void)
         cmocka_unit_test(test_looks_again_until_its_time_is_over),
         cmocka_unit_test(test_one_that_comes_late_ends_it),
         cmocka_unit_test(test_work_is_not_waiting),
+        cmocka_unit_test(test_what_is_owed_is_waited_for_longer),
+        cmocka_unit_test(test_each_kind_of_wait_goes_by_its_own_last_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -546,6 +546,36 @@ static void test_get_tells_empty_from_absent(void **state)
 
 /* --- cancelling --- */
 
+/* For busy_poll.h. */
+static void test_others_are_awaited_while_they_owe_answers(void **state)
+{
+    struct sim_cluster *c = impatient();
+    uint64_t id = sim_elect(c);
+    struct raftnode *leader = c->nodes[id].node;
+    struct raftnode *follower = c->nodes[other_than(id)].node;
+    struct sim_op *op;
+
+    (void)state;
+    sim_settle(c);
+    assert_false(raftnode_awaits_others(leader));
+    assert_false(raftnode_awaits_others(follower));
+    for (int i = 0; i < 2; i++) {
+        sim_isolate(c, id, true);
+        op = i == 0 ? sim_put(c, id, "/a", "1") : sim_get(c, id, "/a");
+        sim_settle(c);
+        assert_true(raftnode_awaits_others(leader));
+        assert_false(raftnode_awaits_others(follower));
+        sim_isolate(c, id, false);
+        sim_run(c, 2);
+        assert_true(op->done);
+        assert_int_equal(op->rc, 0);
+        assert_false(raftnode_awaits_others(leader));
+        assert_false(raftnode_awaits_others(follower));
+        sim_op_free(c, op);
+    }
+    sim_cluster_release(c);
+}
+
 static void test_cancelled_in_each_stage_calls_nobody(void **state)
 {
     struct sim_cluster *c = begin(&(struct sim_options){.n = 3, .seed = 7});
@@ -837,6 +867,7 @@ int main(void)
         cmocka_unit_test(test_any_of_several_voters_may_leave),
         cmocka_unit_test(test_same_member_again_makes_no_entry),
         cmocka_unit_test(test_get_tells_empty_from_absent),
+        cmocka_unit_test(test_others_are_awaited_while_they_owe_answers),
         cmocka_unit_test(test_cancelled_in_each_stage_calls_nobody),
         cmocka_unit_test(test_drain_and_stop_by_stage),
         cmocka_unit_test(test_a_node_that_ended_takes_nothing),
