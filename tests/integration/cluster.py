@@ -61,9 +61,9 @@ def is_free(port):
 
 def need_ports(test, ports):
     """Skip the test if somebody keeps one of them. An outgoing connection of
-    another test may have one, too, but not for long."""
+    another program may have one, too, and TIME_WAIT keeps it for 60 s more."""
     try:
-        wait_for(lambda: all(is_free(p) for p in ports), "ports", end=30)
+        wait_for(lambda: all(is_free(p) for p in ports), "ports", end=75)
     except AssertionError:
         test.skipTest("a port of the Procfile is in use")
 
