@@ -484,6 +484,7 @@ static void close_all(struct server *s)
     }
     s->closing = true;
     (void)uv_timer_stop(&s->tick_timer);
+    (void)uv_idle_stop(&s->look);
     (void)uv_idle_stop(&s->awake);
     if (s->node != NULL) {
         raftnode_stop(s->node);
@@ -666,7 +667,9 @@ static void turn(void *ctx)
     check_condition(s);
     maybe_close(s);
     http_net_flush(s->net);
-    stay_awake(s);
+    if (!s->closing) {
+        stay_awake(s);
+    }
 }
 
 /* What timers brought since. */

@@ -544,8 +544,6 @@ static void test_get_tells_empty_from_absent(void **state)
     sim_cluster_release(c);
 }
 
-/* --- cancelling --- */
-
 /* For busy_poll.h. */
 static void test_others_are_awaited_while_they_owe_answers(void **state)
 {
@@ -575,6 +573,8 @@ static void test_others_are_awaited_while_they_owe_answers(void **state)
     }
     sim_cluster_release(c);
 }
+
+/* --- cancelling --- */
 
 static void test_cancelled_in_each_stage_calls_nobody(void **state)
 {
